@@ -160,6 +160,19 @@ impl RecordBatch {
         low
     }
 
+    /// Some of its records as a batch of their own that shares the buffer. Panics outside `0..len`.
+    #[must_use]
+    pub fn slice(&self, run: Range<usize>) -> Self {
+        let start = self.start_of(run.start);
+        let bytes = self.0.bytes.slice(start..self.start_of(run.end));
+        let mut index = self.0.index[run].to_vec();
+        for entry in &mut index {
+            entry.start -= u32::try_from(start).expect("a batch is under 4 GiB");
+        }
+        let attributes = self.0.attributes.clone();
+        Self(Arc::new(Inner { index, bytes, attributes }))
+    }
+
     #[must_use]
     pub fn attributes(&self) -> Option<&Arc<Attributes>> {
         self.0.attributes.as_ref()

@@ -2,7 +2,10 @@
 use crate::{CursorName, PartitionId, Progress, Timestamp, TopicId};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// Counts the leases of one (cursor, partition): a settlement under an older one is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +14,15 @@ pub struct Generation(pub u64);
 /// Unique in the process; `settle` checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrantId(pub u64);
+
+impl GrantId {
+    /// One that no lease of this process ever had, whatever its log.
+    #[must_use]
+    pub fn fresh() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
 
 /// What a consumer wants to find again after a restart. Opaque to a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

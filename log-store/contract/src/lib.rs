@@ -1,6 +1,7 @@
 //! What every log and every decider agree on: records that travel in batches, places, leases,
 //! settlements, and the trait [`Log`]. No I/O, no policy, no vendor.
 mod batch;
+pub mod check;
 mod clock;
 mod documents;
 mod error;
@@ -12,6 +13,7 @@ mod partitioner;
 mod position;
 mod progress;
 mod read;
+pub mod route;
 mod settlement;
 mod span;
 mod state;

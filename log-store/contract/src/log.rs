@@ -15,12 +15,31 @@ use std::fmt;
 pub struct LogLimits {
     /// Ranges above the watermark that one progress may have.
     pub progress_ranges_max: usize,
-    /// Key, value and headers of one record.
+    /// Key, value and headers of one record of an append.
     pub record_bytes_max: usize,
     /// Of one append, all records together.
     pub append_bytes_max: usize,
     /// Outputs and state of one settlement, all together.
     pub settlement_bytes_max: usize,
+}
+
+impl LogLimits {
+    /// What our own logs take.
+    pub const OURS: Self = Self {
+        progress_ranges_max: crate::Progress::RANGES_MAX,
+        record_bytes_max: (16 << 20) - Self::STORY_BYTES,
+        append_bytes_max: 16 << 20,
+        settlement_bytes_max: 64 << 20,
+    };
+
+    /// Kept for the story of a dead letter, which holds the whole record besides.
+    pub const STORY_BYTES: usize = 64 << 10;
+
+    /// Key, value and headers of one record of a settlement: there a dead letter must find room.
+    #[must_use]
+    pub fn output_bytes_max(&self) -> usize {
+        self.record_bytes_max + Self::STORY_BYTES
+    }
 }
 
 /// A durable, partitioned log with cursors. One virtual call per batch is nothing.
