@@ -1,7 +1,7 @@
 //! The whole edge between deciding and doing: what can happen to a feed, and what it asks for.
 use crate::outcome::{FailureKind, HostFault, Outcome};
 use log_contract::{Offset, ReadPage, Run, SettleError, Settlement, Span, StateWrite, Timestamp};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// Never used twice by one feed, so an answer that comes too late is known as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +37,8 @@ pub enum Event {
     SettleFailed(SettleError),
     /// How many attempts may run at once from now on. 0 = pause.
     Width(usize),
-    /// The operator lets a held feed go on.
+    /// The operator lets a held feed go on: what the guard, an invalid settlement or
+    /// `on_failure: hold` holds. Held records get a new budget, and their age counts from now.
     Release,
     Drain,
     LeaseLost,
@@ -97,6 +98,12 @@ pub struct LastError {
     pub reason: Arc<str>,
     /// Of the function.
     pub version: u32,
+}
+
+impl fmt::Display for LastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.kind.name(), self.reason)
+    }
 }
 
 /// Why a record was given up.

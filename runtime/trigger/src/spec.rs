@@ -1,5 +1,7 @@
-//! What the user and the operator set, valid by construction. No defaults here: the caller knows better.
-use log_contract::TopicId;
+//! What the user and the operator set. No defaults here: the caller knows better. `validate` says all
+//! that is wrong at once; a feed takes what it would refuse at its nearest bound and never panics, as a
+//! stored spec may be older than a rule.
+use log_contract::{Progress, TopicId};
 use std::time::Duration;
 
 /// In which order records are handed out.
@@ -23,19 +25,24 @@ pub enum ItemFailures {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     DeadLetter(TopicId),
-    /// The partition or key waits for an operator (`Event::Release`).
+    /// The partition or key waits for an operator (`Event::Release`), who gives it a new budget and
+    /// from whose word on its age counts. Without `bisect` a whole span waits.
     Hold,
     /// Counted, and named in the log.
     Drop,
 }
 
+/// When a batch leaves, and how large it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchPolicy {
     pub records_max: usize,
+    /// A record above it goes alone.
     pub bytes_max: usize,
+    /// How long its first record waits for others.
     pub wait: Duration,
 }
 
+/// How failures are tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Failures that one record (or, without `bisect`, one span) may cost; Lambda's
@@ -59,6 +66,8 @@ pub struct Bounds {
     /// Decided and not durable yet: how far the feed runs ahead of the log.
     pub unsettled_pieces: usize,
     pub unsettled_bytes: usize,
+    /// What one settlement may weigh, as the log states it. A single answer that is larger goes alone.
+    pub settlement_bytes: usize,
     /// As the log states it.
     pub ranges: usize,
     pub memo_entries: usize,
@@ -66,7 +75,7 @@ pub struct Bounds {
     pub fault_pause: Duration,
 }
 
-/// All policies of one trigger.
+/// All policies of one trigger that a feed goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TriggerSpec {
     pub ordering: Ordering,
@@ -74,4 +83,129 @@ pub struct TriggerSpec {
     pub retry: RetryPolicy,
     pub on_failure: OnFailure,
     pub bounds: Bounds,
+}
+
+/// One thing that is wrong with a spec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {message}")]
+pub struct Problem {
+    /// As the API calls it.
+    pub field: &'static str,
+    pub message: String,
+}
+
+impl BatchPolicy {
+    pub const RECORDS_MAX: usize = 10_000;
+    pub const BYTES_MAX: usize = 64 << 20;
+    /// Lambda's bound (SEMANTICS 1.2).
+    pub const WAIT_MAX: Duration = Duration::from_secs(300);
+}
+
+impl RetryPolicy {
+    /// Below it a record that fails for ever would loop hot.
+    pub const BACKOFF_LEAST: Duration = Duration::from_millis(1);
+    pub const BACKOFF_MOST: Duration = Duration::from_secs(24 * 3_600);
+
+    /// Jitter in parts per 1,000 is the driver's draw: the plan stays a function of its inputs.
+    pub(crate) fn backoff(&self, failures: u32, jitter: u16) -> Duration {
+        let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
+        let wait = self.backoff_min.saturating_mul(factor).min(self.backoff_max);
+        let wait = wait.saturating_mul(u32::from(jitter.clamp(800, 1_200))) / 1_000;
+        wait.max(Self::BACKOFF_LEAST)
+    }
+
+    pub(crate) fn is_exhausted(&self, failures: u32) -> bool {
+        self.attempts_max.is_some_and(|max| failures >= max)
+    }
+}
+
+impl TriggerSpec {
+    /// All that is wrong, in the order of the fields.
+    ///
+    /// # Errors
+    /// At least one problem.
+    pub fn validate(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut check = |field, message: Option<String>| {
+            problems.extend(message.map(|message| Problem { field, message }));
+        };
+        let Self { batch, retry, bounds, .. } = self;
+        check("batch.records_max", within(batch.records_max, 1, BatchPolicy::RECORDS_MAX));
+        check("batch.bytes_max", within(batch.bytes_max, 1, BatchPolicy::BYTES_MAX));
+        check("batch.wait", lasts(batch.wait, Duration::ZERO, BatchPolicy::WAIT_MAX));
+        check("retry.attempts_max", retry.attempts_max.and_then(|max| within(max, 1, u32::MAX)));
+        let age = retry.record_age_max;
+        check(
+            "retry.record_age_max",
+            age.and_then(|age| lasts(age, Duration::from_millis(1), Duration::MAX)),
+        );
+        let (least, most) = (RetryPolicy::BACKOFF_LEAST, RetryPolicy::BACKOFF_MOST);
+        check("retry.backoff_min", lasts(retry.backoff_min, least, most));
+        check("retry.backoff_max", lasts(retry.backoff_max, retry.backoff_min.max(least), most));
+        let sizes = [
+            ("bounds.open_records", bounds.open_records),
+            ("bounds.open_bytes", bounds.open_bytes),
+            ("bounds.page_records", bounds.page_records),
+            ("bounds.page_bytes", bounds.page_bytes),
+            ("bounds.unsettled_pieces", bounds.unsettled_pieces),
+            ("bounds.unsettled_bytes", bounds.unsettled_bytes),
+            ("bounds.settlement_bytes", bounds.settlement_bytes),
+        ];
+        for (field, size) in sizes {
+            check(field, within(size, 1, usize::MAX));
+        }
+        check("bounds.ranges", within(bounds.ranges, 1, Progress::RANGES_MAX));
+        let pause = bounds.fault_pause;
+        check("bounds.fault_pause", lasts(pause, Duration::from_millis(1), Duration::MAX));
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The nearest spec that `validate` accepts.
+    #[must_use]
+    pub(crate) fn nearest_valid(mut self) -> Self {
+        let Self { batch, retry, bounds, .. } = &mut self;
+        batch.records_max = batch.records_max.clamp(1, BatchPolicy::RECORDS_MAX);
+        batch.bytes_max = batch.bytes_max.clamp(1, BatchPolicy::BYTES_MAX);
+        batch.wait = batch.wait.min(BatchPolicy::WAIT_MAX);
+        retry.attempts_max = retry.attempts_max.map(|max| max.max(1));
+        let least = Duration::from_millis(1);
+        retry.record_age_max = retry.record_age_max.map(|age| age.max(least));
+        let (shortest, longest) = (RetryPolicy::BACKOFF_LEAST, RetryPolicy::BACKOFF_MOST);
+        retry.backoff_min = retry.backoff_min.clamp(shortest, longest);
+        retry.backoff_max = retry.backoff_max.clamp(retry.backoff_min, longest);
+        for size in [
+            &mut bounds.open_records,
+            &mut bounds.open_bytes,
+            &mut bounds.page_records,
+            &mut bounds.page_bytes,
+            &mut bounds.unsettled_pieces,
+            &mut bounds.unsettled_bytes,
+            &mut bounds.settlement_bytes,
+        ] {
+            *size = (*size).max(1);
+        }
+        bounds.ranges = bounds.ranges.clamp(1, Progress::RANGES_MAX);
+        bounds.fault_pause = bounds.fault_pause.max(least);
+        self
+    }
+}
+
+fn within<N: PartialOrd + std::fmt::Display>(value: N, least: N, most: N) -> Option<String> {
+    if value < least {
+        Some(format!("{value} is below {least}"))
+    } else if most < value {
+        Some(format!("{value} is above {most}"))
+    } else {
+        None
+    }
+}
+
+fn lasts(value: Duration, least: Duration, most: Duration) -> Option<String> {
+    if value < least {
+        Some(format!("{value:?} is shorter than {least:?}"))
+    } else if most < value {
+        Some(format!("{value:?} is longer than {most:?}"))
+    } else {
+        None
+    }
 }
