@@ -3,6 +3,8 @@
 mod batch;
 pub mod check;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod documents;
 mod error;
 mod headers;
