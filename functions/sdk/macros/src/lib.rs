@@ -26,6 +26,8 @@ pub fn function(arguments: TokenStream, item: TokenStream) -> TokenStream {
                     ::millstream::handler::run({name}, batch)
                 }}
             }}
+            // Natively nothing calls it, and the compiler would take the handler for dead.
+            let _ = <Function as ::millstream::bindings::Guest>::handle;
             #[cfg(target_family = \"wasm\")]
             ::millstream::bindings::export!(Function with_types_in ::millstream::bindings);
         }};"
