@@ -1,0 +1,63 @@
+//! Components: their bytes by digest, and their compiled form. Never their names or versions.
+use bytes::Bytes;
+use log_contract::{BlobError, Blobs, Digest};
+use sandbox::{AdmitError, Admitted, Function, LoadError, Sandbox};
+use std::sync::Arc;
+
+/// The bytes in the store and what the sandbox made of them.
+#[derive(Debug)]
+pub struct Artifacts {
+    blobs: Arc<dyn Blobs>,
+    sandbox: Arc<Sandbox>,
+}
+
+/// Why an upload is not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    #[error("the component is refused")]
+    Admit(#[source] AdmitError),
+    #[error("the component cannot be kept")]
+    Blob(#[source] BlobError),
+}
+
+impl Artifacts {
+    #[must_use]
+    pub fn new(blobs: Arc<dyn Blobs>, sandbox: Arc<Sandbox>) -> Self {
+        Self { blobs, sandbox }
+    }
+
+    /// Checks and compiles a component and makes its bytes durable, before anybody may name it.
+    ///
+    /// # Errors
+    /// It does not fit, or the store does not take it.
+    pub async fn keep(&self, component: Bytes) -> Result<Admitted, KeepError> {
+        let admitted = self.sandbox.admit(component.clone()).await.map_err(KeepError::Admit)?;
+        self.blobs.keep(component).await.map_err(KeepError::Blob)?;
+        Ok(admitted)
+    }
+
+    /// The component as it was uploaded.
+    ///
+    /// # Errors
+    /// The store, or damage.
+    pub async fn component(&self, digest: Digest) -> Result<Option<Bytes>, BlobError> {
+        self.blobs.fetch(digest).await
+    }
+
+    /// Ready to run.
+    ///
+    /// # Errors
+    /// It is gone, or the host is in trouble.
+    pub async fn load(&self, digest: Digest) -> Result<Arc<Function>, LoadError> {
+        self.sandbox.load(digest, self.blobs.as_ref()).await
+    }
+
+    /// Throws away what no version has any more. The caller has made sure that none does.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn remove(&self, digest: Digest) -> Result<(), BlobError> {
+        self.sandbox.forget(digest);
+        self.blobs.remove(digest).await
+    }
+}
