@@ -1,0 +1,242 @@
+//! Who may consume what, and how far it has come: members, leases, positions, function state. Never a
+//! record.
+use bytes::Bytes;
+use log_contract::{
+    Before, CursorInfo, CursorName, CursorPosition, DeleteCursorError, Generation, GrantId, Lease,
+    Memo, PartitionId, PartitionRef, Progress, Release, Settlement, StateKey, TopicId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MemberId(u64);
+
+/// What a lease is on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    cursor: CursorName,
+    source: TopicId,
+    partition: PartitionId,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Cursors {
+    /// One per place that a member ever had a share in.
+    slots: BTreeMap<Place, Slot>,
+    positions: BTreeMap<(CursorName, TopicId, PartitionId), Progress>,
+    /// In the order in which they joined.
+    members: BTreeMap<MemberId, Share>,
+    last_member: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    generation: u64,
+    memo: Memo,
+    pub(crate) state: BTreeMap<StateKey, Bytes>,
+    /// Whether any lease here ever settled.
+    has_settled: bool,
+    holder: Option<Holder>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    grant: GrantId,
+    member: MemberId,
+    /// The member was told.
+    is_taken: bool,
+}
+
+#[derive(Debug)]
+struct Share {
+    cursor: CursorName,
+    inputs: Vec<TopicId>,
+}
+
+/// A lease before it can give itself back.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) place: Place,
+    pub(crate) id: GrantId,
+    inputs: Vec<TopicId>,
+    generation: Generation,
+    progress: Vec<Option<Progress>>,
+    memo: Memo,
+    before: Before,
+}
+
+impl Grant {
+    pub(crate) fn into_lease(self, release: Release) -> Lease {
+        let Self { place: Place { cursor, partition, .. }, id, .. } = self;
+        let Self { inputs, generation, progress, memo, before, .. } = self;
+        Lease { cursor, partition, inputs, generation, grant: id, progress, memo, before, release }
+    }
+}
+
+impl Cursors {
+    pub(crate) fn join(
+        &mut self,
+        cursor: &CursorName,
+        inputs: &[TopicId],
+        partitions: u32,
+    ) -> MemberId {
+        self.last_member += 1;
+        let id = MemberId(self.last_member);
+        self.members.insert(id, Share { cursor: cursor.clone(), inputs: inputs.to_vec() });
+        self.share_out(cursor, inputs[0], partitions);
+        id
+    }
+
+    /// What the member was not told of yet goes to another.
+    pub(crate) fn leave(&mut self, member: MemberId) {
+        self.members.remove(&member);
+        for slot in self.slots.values_mut() {
+            if slot.holder.as_ref().is_some_and(|held| held.member == member && !held.is_taken) {
+                slot.holder = None;
+            }
+        }
+        self.share_out_all();
+    }
+
+    pub(crate) fn give_back(&mut self, place: &Place, grant: GrantId) {
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        if slot.holder.as_ref().is_some_and(|holder| holder.grant == grant) {
+            let giver = slot.holder.take().map(|holder| holder.member);
+            self.grant(place, giver);
+        }
+    }
+
+    /// The source has so many partitions now.
+    pub(crate) fn grow(&mut self, source: TopicId, partitions: u32) {
+        let shares = self.members.values().filter(|share| share.inputs[0] == source);
+        let cursors: BTreeSet<_> = shares.map(|share| share.cursor.clone()).collect();
+        for cursor in cursors {
+            self.share_out(&cursor, source, partitions);
+        }
+    }
+
+    /// Members of the topic hear that nothing will come any more, leases on it are void.
+    pub(crate) fn forget_topic(&mut self, topic: TopicId) {
+        self.members.retain(|_, share| !share.inputs.contains(&topic));
+        self.slots.retain(|place, _| place.source != topic);
+        self.positions.retain(|(_, of, _), _| *of != topic);
+    }
+
+    /// `None`: not yet. `Some(None)`: never again.
+    pub(crate) fn next_grant(&mut self, member: MemberId) -> Option<Option<Grant>> {
+        let Some(share) = self.members.get(&member) else { return Some(None) };
+        let is_new = |slot: &Slot| {
+            slot.holder.as_ref().is_some_and(|held| held.member == member && !held.is_taken)
+        };
+        let (place, slot) = self.slots.iter_mut().find(|(_, slot)| is_new(slot))?;
+        let holder = slot.holder.as_mut()?;
+        holder.is_taken = true;
+        let Place { cursor, partition, .. } = place;
+        let position =
+            |topic: &TopicId| self.positions.get(&(cursor.clone(), *topic, *partition)).cloned();
+        Some(Some(Grant {
+            place: place.clone(),
+            id: holder.grant,
+            inputs: share.inputs.clone(),
+            generation: Generation(slot.generation),
+            progress: share.inputs.iter().map(position).collect(),
+            memo: slot.memo.clone(),
+            before: if slot.has_settled { Before::HandedOver } else { Before::Nothing },
+        }))
+    }
+
+    fn share_out_all(&mut self) {
+        let places: Vec<_> = self.slots.keys().cloned().collect();
+        places.iter().for_each(|place| self.grant(place, None));
+    }
+
+    fn share_out(&mut self, cursor: &CursorName, source: TopicId, partitions: u32) {
+        for partition in (0..partitions).map(PartitionId) {
+            let place = Place { cursor: cursor.clone(), source, partition };
+            self.slots.entry(place.clone()).or_default();
+            self.grant(&place, None);
+        }
+    }
+
+    /// If the place is free: to another than gave it back, to who holds the fewest, to who came first.
+    fn grant(&mut self, place: &Place, giver: Option<MemberId>) {
+        let held = |member| {
+            let holders = self.slots.values().filter_map(|slot| slot.holder.as_ref());
+            holders.filter(|holder| holder.member == member).count()
+        };
+        let of_place = self
+            .members
+            .iter()
+            .filter(|(_, share)| share.cursor == place.cursor && share.inputs[0] == place.source);
+        let next =
+            of_place.map(|(id, _)| *id).min_by_key(|id| (Some(*id) == giver, held(*id), *id));
+        let slot = self.slots.get_mut(place).expect("the place is known");
+        if let (None, Some(member)) = (&slot.holder, next) {
+            slot.generation += 1;
+            slot.holder = Some(Holder { grant: GrantId::fresh(), member, is_taken: false });
+        }
+    }
+
+    /// The fence: the slot of a lease, if that lease is the current one.
+    pub(crate) fn current(&self, lease: &Lease) -> Option<&Slot> {
+        let slot = self.slots.get(&place_of(lease)?)?;
+        slot.holder.as_ref().filter(|holder| holder.grant == lease.grant).map(|_| slot)
+    }
+
+    pub(crate) fn position(&self, cursor: &CursorName, at: PartitionRef) -> Option<&Progress> {
+        self.positions.get(&(cursor.clone(), at.topic, at.partition))
+    }
+
+    /// All was checked before.
+    pub(crate) fn settle(&mut self, lease: &Lease, settlement: Settlement) {
+        let place = place_of(lease).expect("checked");
+        let slot = self.slots.get_mut(&place).expect("checked");
+        for write in settlement.state {
+            match write.value {
+                Some(value) => slot.state.insert(write.at, value),
+                None => slot.state.remove(&write.at),
+            };
+        }
+        slot.memo = settlement.memo;
+        slot.has_settled = true;
+        for (input, progress) in lease.inputs.iter().zip(settlement.progress) {
+            self.positions.insert((lease.cursor.clone(), *input, lease.partition), progress);
+        }
+    }
+
+    pub(crate) fn infos(&self) -> Vec<CursorInfo> {
+        let mut infos: Vec<CursorInfo> = Vec::new();
+        for ((name, topic, partition), progress) in &self.positions {
+            if infos.last().is_none_or(|last| last.name != *name) {
+                let in_use = self.is_in_use(name);
+                infos.push(CursorInfo { name: name.clone(), positions: Vec::new(), in_use });
+            }
+            let info = infos.last_mut().expect("just pushed");
+            let (topic, partition, progress) = (*topic, *partition, progress.clone());
+            info.positions.push(CursorPosition { topic, partition, progress });
+        }
+        infos
+    }
+
+    pub(crate) fn delete(&mut self, cursor: &CursorName) -> Result<(), DeleteCursorError> {
+        if self.is_in_use(cursor) {
+            return Err(DeleteCursorError::InUse(cursor.clone()));
+        }
+        if !self.positions.keys().any(|(name, ..)| name == cursor) {
+            return Err(DeleteCursorError::NoCursor(cursor.clone()));
+        }
+        self.positions.retain(|(name, ..), _| name != cursor);
+        self.slots.retain(|place, _| place.cursor != *cursor);
+        Ok(())
+    }
+
+    fn is_in_use(&self, cursor: &CursorName) -> bool {
+        let is_held =
+            |(place, slot): (&Place, &Slot)| place.cursor == *cursor && slot.holder.is_some();
+        self.members.values().any(|share| share.cursor == *cursor) || self.slots.iter().any(is_held)
+    }
+}
+
+fn place_of(lease: &Lease) -> Option<Place> {
+    let Lease { cursor, partition, inputs, .. } = lease;
+    Some(Place { cursor: cursor.clone(), source: *inputs.first()?, partition: *partition })
+}

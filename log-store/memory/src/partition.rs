@@ -1,0 +1,101 @@
+//! The records of one partition. Never another partition, nor a cursor.
+use log_contract::{
+    BatchBuilder, Offset, OffsetBounds, ReadBudget, ReadError, ReadPage, Record, RecordBatch,
+    Timestamp, route::Route,
+};
+use std::collections::VecDeque;
+
+/// Batches in offset order, without holes between `start` and `end`.
+#[derive(Debug, Default)]
+pub(crate) struct Partition {
+    batches: VecDeque<RecordBatch>,
+    start: Offset,
+    end: Offset,
+    /// The newest stamp that a record got here, also of records that are gone.
+    newest: Timestamp,
+}
+
+impl Partition {
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    pub(crate) fn newest(&self) -> Timestamp {
+        self.newest
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.batches.iter().map(|batch| batch.bytes(0..batch.len()) as u64).sum()
+    }
+
+    pub(crate) fn bounds(&self) -> OffsetBounds {
+        let records = self.end.0 - self.start.0;
+        OffsetBounds { start: self.start, end: self.end, records, bytes: self.bytes() }
+    }
+
+    /// A batch for each stretch of records with the same attributes.
+    pub(crate) fn append(&mut self, routes: &[Route<'_>], appended_at: Timestamp) {
+        assert!(self.newest <= appended_at, "`appended_at` never goes back");
+        for stretch in routes.chunk_by(|a, b| a.batch.attributes() == b.batch.attributes()) {
+            let mut builder = BatchBuilder::default();
+            if let Some(attributes) = stretch[0].batch.attributes() {
+                builder.set_attributes(attributes.clone());
+            }
+            for record in stretch.iter().flat_map(|to| to.range().map(|at| to.batch.record(at))) {
+                builder.push(Record { offset: self.end, appended_at, ..record });
+                self.end = Offset(self.end.0 + 1);
+            }
+            self.batches.push_back(builder.build());
+        }
+        self.newest = appended_at;
+    }
+
+    pub(crate) fn read(&self, from: Offset, budget: ReadBudget) -> Result<ReadPage, ReadError> {
+        if from < self.start {
+            return Err(ReadError::Trimmed { start: self.start });
+        }
+        let (mut records, mut bytes) = (0, 0);
+        let mut page = ReadPage { batches: Vec::new(), next: from, end: self.end };
+        let first = self.batches.partition_point(|batch| last(batch) < from);
+        for batch in self.batches.range(first..) {
+            let begin = batch.partition_point(0..batch.len(), |at| batch.offset(at) >= from);
+            let fits = (begin..batch.len()).take_while(|at| {
+                records += 1;
+                bytes += batch.bytes(*at..at + 1);
+                records == 1 || records <= budget.records_max && bytes <= budget.bytes_max
+            });
+            let end = begin + fits.count();
+            if begin < end {
+                page.batches.push(batch.slice(begin..end));
+                page.next = Offset(batch.offset(end - 1).0 + 1);
+            }
+            if end < batch.len() {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    pub(crate) fn offset_at(&self, time: Timestamp) -> Offset {
+        let nth = self.batches.partition_point(|batch| batch.appended_at(batch.len() - 1) < time);
+        self.batches.get(nth).map_or(self.end, |batch| {
+            batch.offset(batch.partition_point(0..batch.len(), |at| batch.appended_at(at) >= time))
+        })
+    }
+
+    /// `before` is not after the end.
+    pub(crate) fn trim(&mut self, before: Offset) {
+        self.start = self.start.max(before);
+        while let Some(batch) = self.batches.pop_front() {
+            let begin = batch.partition_point(0..batch.len(), |at| batch.offset(at) >= self.start);
+            if begin < batch.len() {
+                self.batches.push_front(batch.slice(begin..batch.len()));
+                break;
+            }
+        }
+    }
+}
+
+fn last(batch: &RecordBatch) -> Offset {
+    batch.offset(batch.len() - 1)
+}
