@@ -1,12 +1,33 @@
 //! Decides what a trigger does with each partition of its source. No clock, no I/O, no randomness, no
 //! logging: a [`Event`] goes in, [`Command`]s come out.
+mod advance;
+mod age;
+mod answer;
+mod batcher;
+mod circuit;
 mod counts;
+mod deliveries;
+mod delivery;
+mod failing;
+mod feed;
+mod guard;
+mod keys;
+mod landing;
+mod ledger;
+mod memo;
 mod outcome;
+mod overlay;
+mod pages;
+mod piece;
 mod seam;
 mod spec;
 mod stand;
+mod status;
+mod trouble;
 
 pub use counts::{Counts, Ended, Invocations};
+pub use feed::Feed;
+pub use memo::MemoError;
 pub use outcome::{
     Blame, Failure, FailureKind, HostFault, ItemFailure, Outcome, Response, Targets,
 };
