@@ -1,5 +1,5 @@
 //! The HTTP API as any program speaks it: one connection, one call at a time. The demo knows the server
-//! by this door alone. Never a retry: what fails is told.
+//! by this door alone. Never a second try: what fails is told.
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -65,6 +65,12 @@ impl Client {
         self.call(Method::GET, path, None).await
     }
 
+    /// `None` where there is nothing by that name.
+    pub(super) async fn find(&mut self, path: &str) -> Result<Option<Value>> {
+        let (status, body) = self.answer(Method::GET, path, None).await?;
+        if status == StatusCode::NOT_FOUND { Ok(None) } else { value(status, &body).map(Some) }
+    }
+
     pub(super) async fn put(&mut self, path: &str, body: Body) -> Result<Value> {
         self.call(Method::PUT, path, Some(body)).await
     }
@@ -76,20 +82,25 @@ impl Client {
     /// The answer's JSON. An error: no answer, or one that says no, in the server's own words.
     async fn call(&mut self, method: Method, path: &str, body: Option<Body>) -> Result<Value> {
         let what = format!("{method} {path}");
+        let (status, body) = self.answer(method, path, body).await?;
+        value(status, &body).context(what)
+    }
+
+    async fn answer(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<Body>,
+    ) -> Result<(StatusCode, Bytes)> {
+        let what = format!("{method} {path}");
         let answer = timeout(CALL_MAX, self.exchange(method, path, body)).await;
         let answer = answer.map_err(|_| anyhow!("no answer within {} s", CALL_MAX.as_secs()));
-        let (status, body) = match answer.and_then(|answer| answer) {
-            Ok(answer) => answer,
-            Err(error) => {
-                // Half of an answer may still be under way.
-                self.open = None;
-                return Err(error.context(what));
-            }
-        };
-        if !status.is_success() {
-            bail!("{what}: {}", refusal(status, &body));
+        let answer = answer.and_then(|answer| answer);
+        if answer.is_err() {
+            // Half of an answer may still be under way.
+            self.open = None;
         }
-        serde_json::from_slice(&body).with_context(|| format!("{what}: the answer is not JSON"))
+        answer.context(what)
     }
 
     async fn exchange(
@@ -103,20 +114,31 @@ impl Client {
         if let Some(body) = &body {
             request = request.header(header::CONTENT_TYPE, body.content_type);
         }
-        let request = request.body(Full::new(body.map_or_else(Bytes::new, |body| body.bytes)))?;
-        let answer = self.connection().await?.sender.send_request(request).await;
-        let answer = answer.context("send the request")?;
+        let mut request =
+            request.body(Full::new(body.map_or_else(Bytes::new, |body| body.bytes)))?;
+        let answer = loop {
+            let sent = self.connection().await?.sender.try_send_request(request).await;
+            match sent {
+                Ok(answer) => break answer,
+                // The server closed an idle connection just now: nothing was sent.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => (request, self.open) = (unsent, None),
+                    None => return Err(error.into_error()).context("send the request"),
+                },
+            }
+        };
         let status = answer.status();
         let body = answer.into_body().collect().await.context("read the answer")?;
         Ok((status, body.to_bytes()))
     }
 
     async fn connection(&mut self) -> Result<&mut Connection> {
-        let reusable = match self.open.take() {
-            Some(mut open) if open.sender.ready().await.is_ok() => Some(open),
-            _ => None,
-        };
-        let open = match reusable {
+        if let Some(open) = &mut self.open
+            && open.sender.ready().await.is_err()
+        {
+            self.open = None;
+        }
+        let open = match self.open.take() {
             Some(open) => open,
             None => Connection::to(self.at).await?,
         };
@@ -135,6 +157,13 @@ impl Connection {
         });
         Ok(Self { sender, _driver: AbortOnDropHandle::new(driver) })
     }
+}
+
+fn value(status: StatusCode, body: &[u8]) -> Result<Value> {
+    if !status.is_success() {
+        bail!("{}", refusal(status, body));
+    }
+    serde_json::from_slice(body).context("the answer is not JSON")
 }
 
 /// What the server says is wrong, with its hint.
@@ -197,7 +226,9 @@ mod tests {
             assert_eq!(client.get("/v1/topics?limit=1").await.unwrap()["a"], 1);
         }
         let requests = server.await.unwrap();
-        assert!(requests.iter().all(|text| text.starts_with("GET /v1/topics?limit=1 HTTP/1.1\r\n")));
+        assert!(
+            requests.iter().all(|text| text.starts_with("GET /v1/topics?limit=1 HTTP/1.1\r\n"))
+        );
         assert!(requests.iter().all(|text| text.contains("host: 127.0.0.1:")));
     }
 }

@@ -10,7 +10,7 @@
 //! | articles | 16, prices from 2.90 to 349.00; 1 to 4 different ones an order, mostly 1; quantities 1 to 3 |
 //! | status | 70 % placed, 20 % paid, 7 % shipped, 3 % cancelled; 1 order in 200 has no items |
 //! | time | one order each 200 ms on average, from `start` on |
-//! | fraud | 1 order in 400 begins an episode that lies between the orders that follow: a card is tried with 8 to 14 tiny orders within seconds; a stolen account buys dear articles 4 to 6 times within a minute; one customer orders from 4 countries within a minute |
+//! | fraud | 1 order in 400 begins an episode that lies between the orders that follow: a card is tried with 8 to 14 tiny orders within seconds (rule `many_orders` of `alerts`), or a stolen account buys dear articles 4 to 6 times (rule `large_total`) |
 //! | malformed | exactly 1 in each 100, in one of the ways of [`Flaw`], each as likely |
 use std::collections::VecDeque;
 
@@ -161,27 +161,17 @@ impl Orders {
     }
 
     fn fraud(&mut self) {
-        let (customer, home) = self.customer();
-        let episode = match self.dice.below(3) {
-            0 => (0..self.dice.within(8, 14))
-                .map(|_| (home, vec![item(ARTICLES[self.dice.below(3) as usize], 1)]))
-                .collect::<Vec<_>>(),
-            1 => (0..self.dice.within(4, 6))
-                .map(|_| {
-                    let dear = ARTICLES[self.dice.within(14, 15) as usize];
-                    (home, vec![item(dear, self.dice.within(4, 9))])
-                })
-                .collect(),
-            _ => (0..4)
-                .map(|hop| {
-                    let away = (home + hop * 3) % COUNTRIES.len();
-                    (away, vec![item(*self.dice.pick(&ARTICLES), 1)])
-                })
-                .collect(),
-        };
-        self.planned.extend(
-            episode.into_iter().map(|(country, items)| Planned { customer, country, items }),
-        );
+        let (customer, country) = self.customer();
+        let is_card_tried = self.dice.one_in(2);
+        let times = if is_card_tried { self.dice.within(8, 14) } else { self.dice.within(4, 6) };
+        for _ in 0..times {
+            let items = if is_card_tried {
+                vec![item(ARTICLES[self.dice.below(3) as usize], 1)]
+            } else {
+                vec![item(ARTICLES[self.dice.within(14, 15) as usize], self.dice.within(4, 9))]
+            };
+            self.planned.push_back(Planned { customer, country, items });
+        }
     }
 
     /// Somebody, with the country that is theirs.

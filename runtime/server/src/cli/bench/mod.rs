@@ -1,0 +1,4 @@
+//! `millstream bench`.
+mod limits;
+mod load;
+mod report;
