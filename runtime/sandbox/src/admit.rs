@@ -1,6 +1,6 @@
 //! What an upload must be to become a function, and what each refusal says. Never a compilation.
 use log_contract::Digest;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// A component that may be a function: compiled and kept by digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub enum CompileResource {
     Memory,
 }
 
-impl std::fmt::Display for CompileResource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for CompileResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cpu => "cpu",
             Self::Memory => "memory_bytes",
@@ -71,5 +71,38 @@ pub struct HostTrouble {
     pub reason: Arc<str>,
 }
 
+impl HostTrouble {
+    pub(crate) fn new(act: String, reason: &impl fmt::Display) -> Self {
+        Self { act, reason: reason.to_string().into() }
+    }
+}
+
+impl From<HostTrouble> for AdmitError {
+    fn from(trouble: HostTrouble) -> Self {
+        Self::Host(trouble)
+    }
+}
+
 pub(crate) const WORLD: &str = "millstream:function/function@0.1.0";
 pub(crate) const STATE: &str = "millstream:function/state@0.1.0";
+pub(crate) const HANDLER: &str = "millstream:function/handler@0.1.0";
+
+/// What is known without compiling: the size and the first eight bytes.
+pub(crate) fn check_form(component: &[u8], bytes_max: usize) -> Result<(), AdmitError> {
+    let refuse = |reason: &str| Err(AdmitError::NotAComponent { reason: reason.into() });
+    if component.len() > bytes_max {
+        return Err(AdmitError::TooLarge { bytes: component.len(), max: bytes_max });
+    }
+    match component.first_chunk() {
+        Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', _, 0, 0, 0]) => refuse(
+            "it is a core module; build it for the target `wasm32-wasip2`, or make a component of it with \
+             `wasm-tools component new`",
+        ),
+        Some([0, b'a', b's', b'm', ..]) => {
+            refuse("it has a version of the binary format that this engine does not know")
+        }
+        Some(b"(compone" | b"(module ") => refuse("it is text; upload the binary form"),
+        _ => refuse("it does not begin as WebAssembly does; upload the `.wasm` file itself"),
+    }
+}

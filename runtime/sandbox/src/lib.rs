@@ -1,13 +1,22 @@
 //! Runs guests on wasmtime: a call goes in, an outcome comes out, and no engine type crosses the border.
 //! Decides nothing about retries; knows no log but the words of the contract.
+mod abi;
 mod admit;
+mod answer;
+mod artifacts;
 mod call;
 mod compile;
 mod config;
+mod engine;
+mod fault;
 mod function;
+mod guest_runtime;
+mod host;
+mod invoke;
 mod logs;
 mod sandbox;
 mod stats;
+mod ticker;
 
 pub use admit::{AdmitError, Admitted, CompileResource, HostTrouble};
 pub use call::{Call, Cost, Environment, Invoked, Limits, OutputTopics, StateReader, Window};

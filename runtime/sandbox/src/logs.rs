@@ -50,6 +50,21 @@ impl Logs {
     pub fn dropped_bytes(&self) -> u64 {
         self.dropped_bytes
     }
+
+    /// Text, and one for each line's end.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + self.lines.len()
+    }
+
+    pub(crate) fn push(&mut self, stream: LogStream, line: &str) {
+        self.text.push_str(line);
+        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.lines.push((stream, end));
+    }
+
+    pub(crate) fn drop_bytes(&mut self, bytes: u64) {
+        self.dropped_bytes += bytes;
+    }
 }
 
 impl fmt::Debug for Logs {

@@ -1,0 +1,60 @@
+//! The threads that guests run on: one worker per core, below everything else in priority, so that a guest
+//! that burns holds up no one but guests.
+use std::{future::Future, io};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
+
+/// Below the log's writer, HTTP and the feeds.
+const NICENESS: i32 = 5;
+/// After so many turns a worker looks at timers and at what others handed over. A turn of a guest that
+/// burns is as long as a tick, so the usual 61 would be half a second.
+const TURNS: u32 = 4;
+
+pub(crate) struct GuestRuntime(Option<Runtime>);
+
+/// Ends its task when it is dropped: a guest does not outlive whoever asked for it.
+struct Task<T>(JoinHandle<T>);
+
+impl GuestRuntime {
+    pub(crate) fn start(threads: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("guest")
+            .enable_time()
+            .event_interval(TURNS)
+            .global_queue_interval(TURNS)
+            .on_thread_start(|| {
+                // On Linux this is the thread's alone. Without the right to it guests merely compete.
+                let _ = rustix::process::setpriority_process(None, NICENESS);
+            })
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// `None` if the work panicked or the runtime is going down.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let mut task = Task(self.0.as_ref()?.spawn(work));
+        (&mut task.0).await.ok()
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for GuestRuntime {
+    fn drop(&mut self) {
+        // Waiting here would block whoever drops, which may be a worker of another runtime. Guests left are
+        // aborted at their next turn.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! All that a guest sees of the host: its clocks, randomness, log, environment and state. Nothing here
+//! reaches a disk or a network.
+//!
+//! **Invariant:** what a guest reads here follows from the call alone.
+mod clocks;
+mod logs;
+mod memory;
+mod random;
+mod state;
+
+pub(crate) use logs::LogBuffer;
+pub(crate) use memory::{GuestMemory, MemoryGauge};
+
+use crate::{call::Call, fault::Fault};
+use clocks::GuestClock;
+use log_contract::{Digest, StateWrite};
+use random::Seed;
+use state::GuestState;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// Pollables, streams and the like that a guest may make the host keep.
+const HANDLES_MAX: usize = 1_024;
+/// Random bytes in one call.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
+
+/// What belongs to one invocation. Dropped with its store.
+pub(crate) struct Host {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    clock: GuestClock,
+    pub(crate) memory: GuestMemory,
+    pub(crate) logs: LogBuffer,
+    pub(crate) state: GuestState,
+    /// Whom a deadline that passes now is to be blamed on.
+    pub(crate) waits_for: WaitsFor,
+}
+
+/// Where an invocation is when its time is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    Guest,
+    /// The log, for state. Ours.
+    State,
+}
+
+impl Host {
+    pub(crate) fn new(component: Digest, call: &Call, memory: GuestMemory) -> Self {
+        let newest =
+            call.span.runs().last().map_or(0, |run| run.batch().appended_at(run.range().end - 1).0);
+        let clock = GuestClock::starting_at(newest);
+        let logs = LogBuffer::new(call.limits.log_bytes);
+        let seed = Seed::of(component, call);
+        let mut wasi = WasiCtx::builder();
+        wasi.allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .wall_clock(clock.clone())
+            .monotonic_clock(clock.clone())
+            .stdout(logs.stdout())
+            .stderr(logs.stderr())
+            .max_random_size(RANDOM_BYTES_MAX);
+        seed.give(&mut wasi);
+        for (name, value) in call.environment.iter() {
+            wasi.env(name, value);
+        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        Self {
+            wasi: wasi.build(),
+            table,
+            clock,
+            memory,
+            logs,
+            state: GuestState::new(call),
+            waits_for: WaitsFor::Guest,
+        }
+    }
+
+    /// The writes of a guest that has answered, in order.
+    pub(crate) fn take_writes(&mut self) -> Vec<StateWrite> {
+        self.state.take_writes()
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// The whole of wasi p2, as every language's runtime imports it, and ours.
+pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    // Its waits are real, and its clock is not: see `clocks`.
+    linker.allow_shadowing(true);
+    wasmtime_wasi::p2::bindings::clocks::monotonic_clock::add_to_linker::<Host, HasSelf<Host>>(
+        linker,
+        |host| host,
+    )?;
+    linker.allow_shadowing(false);
+    state::link(linker)
+}
+
+/// Ends the guest with a reason of ours.
+fn trap<T>(fault: Fault) -> wasmtime::Result<T> {
+    Err(wasmtime::Error::new(fault))
+}

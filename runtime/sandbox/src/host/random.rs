@@ -1,0 +1,101 @@
+//! Randomness that follows from the invocation: the same component, configuration, records and attempt
+//! draw the same bytes. Never entropy.
+use crate::call::Call;
+use log_contract::Digest;
+use rand_core::TryRng;
+use std::convert::Infallible;
+use wasmtime_wasi::WasiCtxBuilder;
+
+/// Stands for everything that an invocation follows from.
+pub(super) struct Seed(Draw);
+
+impl Seed {
+    pub(super) fn of(component: Digest, call: &Call) -> Self {
+        let mut story = Vec::with_capacity(256);
+        story.extend_from_slice(&component.0);
+        for text in [&call.trigger, &call.topic] {
+            push(&mut story, text.as_bytes());
+        }
+        for (name, value) in call.environment.iter() {
+            push(&mut story, name.as_bytes());
+            push(&mut story, value.as_bytes());
+        }
+        story.extend_from_slice(&call.partition.0.to_le_bytes());
+        story.extend_from_slice(&call.attempt.to_le_bytes());
+        if let Some(window) = &call.window {
+            story.extend_from_slice(&window.start.0.to_le_bytes());
+        }
+        for run in call.span.runs() {
+            story.extend_from_slice(&run.head().0.to_le_bytes());
+            story.extend_from_slice(&run.last().0.to_le_bytes());
+        }
+        let digest = Digest::of(&story).0;
+        let (words, _) = digest.as_chunks::<8>();
+        Self(Draw([0, 1, 2, 3].map(|nth| u64::from_le_bytes(words[nth]))))
+    }
+
+    pub(super) fn give(mut self, wasi: &mut WasiCtxBuilder) {
+        let mut word = || self.0.word();
+        let secure = Draw([word(), word(), word(), word()]);
+        let insecure = Draw([word(), word(), word(), word()]);
+        let seed = u128::from(word()) << 64 | u128::from(word());
+        wasi.secure_random(secure).insecure_random(insecure).insecure_random_seed(seed);
+    }
+}
+
+fn push(story: &mut Vec<u8>, part: &[u8]) {
+    story.extend_from_slice(&(part.len() as u64).to_le_bytes());
+    story.extend_from_slice(part);
+}
+
+/// xoshiro256**: our own, so that no crate's new version changes what an old invocation drew.
+struct Draw([u64; 4]);
+
+impl Draw {
+    fn word(&mut self) -> u64 {
+        let s = &mut self.0;
+        let word = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
+        let shifted = s[1] << 17;
+        s[2] ^= s[0];
+        s[3] ^= s[1];
+        s[1] ^= s[2];
+        s[0] ^= s[3];
+        s[2] ^= shifted;
+        s[3] = s[3].rotate_left(45);
+        word
+    }
+}
+
+impl TryRng for Draw {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok((self.word() >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.word())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(8) {
+            let word = self.word().to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_draws_what_the_reference_draws() {
+        let mut draw = Draw([1, 2, 3, 4]);
+        assert_eq!(
+            [0; 4].map(|_| draw.word()),
+            [11520, 0, 1_509_978_240, 1_215_971_899_390_074_240]
+        );
+    }
+}
