@@ -47,7 +47,7 @@ const LEVELS: [&str; 16] = [
 
 pub(super) fn parse(line: &str) -> Option<Parsed<'_>> {
     let stamped = time::iso(line)?;
-    let rest = stamped.rest.trim_start_matches([' ', '\t']);
+    let rest = stamped.rest.trim_start_matches([' ', '\t', ',', ':']);
     if let Some(parsed) = dpkg(rest) {
         return Some(Parsed::Dpkg(Dpkg { time: stamped.time, ..parsed }));
     }
