@@ -27,3 +27,4 @@ impl Fixture for InMemory {
 }
 
 log_contract::conformance!(InMemory::default());
+log_contract::conformance_full!(InMemory::default());

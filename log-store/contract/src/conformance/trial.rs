@@ -4,10 +4,10 @@ use super::{
     records::{Fact, Found, batch_of},
 };
 use crate::{
-    AppendBatch, AppendError, AppendGuard, Appended, CursorName, Lease, Log, Membership,
-    MembershipEvent, Memo, Offset, Output, PartitionId, PartitionRef, Progress, ReadBudget,
-    ReadError, ReadPage, SettleError, Settled, Settlement, StateKey, StateWrite, TopicId,
-    TopicName, TopicSpec,
+    AppendBatch, AppendError, AppendGuard, Appended, CursorName, DeleteCursorError, Lease, Log,
+    Membership, MembershipEvent, Memo, Offset, Output, PartitionId, PartitionRef, Progress,
+    ReadBudget, ReadError, ReadPage, SettleError, Settled, Settlement, StateKey, StateWrite,
+    TopicId, TopicName, TopicSpec,
 };
 use bytes::Bytes;
 use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
@@ -51,10 +51,7 @@ pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// Asks again until `ask` gives something.
-pub(super) async fn eventually<T, Asked>(what: &str, mut ask: impl FnMut() -> Asked) -> T
-where
-    Asked: Future<Output = Option<T>>,
-{
+pub(super) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     soon(what, async {
         loop {
             if let Some(found) = ask().await {
@@ -134,7 +131,30 @@ pub(super) fn assert_wellformed(page: &ReadPage, from: Offset, budget: ReadBudge
     assert!(bytes <= budget.bytes_max || offsets.len() == 1, "{bytes} bytes are too many");
 }
 
+/// How a store came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Closed,
+    Crashed,
+    /// The test has crashed it itself.
+    CrashedBefore,
+}
+
 impl Trial {
+    /// Ends the store, then drops what was held of it, then opens it again.
+    pub(super) async fn reopened(self, ended: Ended, held: impl Send) -> Self {
+        let Self { stores, clock, fixture } = self;
+        match ended {
+            Ended::Closed => soon("close", stores.log.close()).await,
+            Ended::Crashed => soon("crash", fixture.crash()).await,
+            Ended::CrashedBefore => {}
+        }
+        drop(held);
+        drop(stores);
+        let stores = soon("open", fixture.open(clock.clone())).await;
+        Self { stores, clock, fixture }
+    }
+
     pub(super) fn log(&self) -> &dyn Log {
         &*self.stores.log
     }
@@ -226,6 +246,17 @@ impl Trial {
         settlement: Settlement,
     ) -> Result<Settled, SettleError> {
         soon("settle", self.log().settle(lease, settlement)).await
+    }
+
+    /// Once nobody uses it any more: leases give themselves back in their own time.
+    pub(super) async fn delete_cursor(&self, cursor: &str) {
+        let name = cursor_name(cursor);
+        eventually("delete a cursor", async || match self.log().delete_cursor(&name).await {
+            Ok(()) => Some(()),
+            Err(DeleteCursorError::InUse(_)) => None,
+            Err(other) => panic!("{other}"),
+        })
+        .await;
     }
 
     /// The values of the partition's own state under these names.
