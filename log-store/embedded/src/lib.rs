@@ -1,1 +1,41 @@
-//! To be.
+//! The durable default log: one journal shared by all partitions, one thread that writes it, one sync
+//! for all that waits. What lies on disk: `FORMAT.md`.
+//!
+//! Bytes (`wire`, `frame`, `segment`, `block`, `entry`) refuse what is not as written, and never guess.
+//! `state` is the fold over all durable entries; `plan` decides, purely, what the next frame holds.
+//! `writer` alone changes anything, after it is durable; `log` answers the contract.
+mod wire;
+
+mod block;
+mod entry;
+mod frame;
+mod segment;
+
+mod plan;
+mod request;
+mod state;
+
+mod disk;
+mod journal;
+mod prepare;
+mod recovery;
+mod tail;
+
+mod leases;
+mod queue;
+mod reader;
+mod shared;
+mod writer;
+
+mod blobs;
+mod documents;
+mod log;
+mod open;
+mod options;
+
+pub use disk::{Call, Disk, DiskFile, LockedFile, OsDisk, RecordingDisk};
+pub use log::EmbeddedLog;
+pub use options::{Fatal, Observer, OpenError, Options, Stats, Unobserved};
+
+#[cfg(test)]
+mod tests;

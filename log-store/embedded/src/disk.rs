@@ -1,0 +1,205 @@
+//! The only door to the file system: [`Disk`] and the real one, [`OsDisk`]. Everything that this crate
+//! does to files goes through here, so that a test can watch it, fail it or tear it. Never a decision.
+mod recording;
+
+pub use recording::{Call, RecordingDisk};
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    hash::{BuildHasher, Hasher, RandomState},
+    io,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    path::Path,
+    sync::Arc,
+};
+
+/// A file system, and the one source of chance that the store needs.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// With its parents, closed to other users. Existing: nothing happens.
+    ///
+    /// # Errors
+    /// The system's.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names in it, in no order.
+    ///
+    /// # Errors
+    /// The system's.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// A new and empty file, to be read and written. What was there is gone.
+    ///
+    /// # Errors
+    /// The system's.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// A file that exists, to be read and written.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` if there is none.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Replaces what `to` was. Durable only with [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// The system's.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Durable only with [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// The system's; `NotFound` if there is none.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes created, renamed and removed names durable.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the file for this process until the answer is dropped or the process ends, and writes
+    /// the process id into it.
+    ///
+    /// # Errors
+    /// `WouldBlock` with what the file says (the other's process id) if somebody else has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockedFile>>;
+
+    /// A number that nobody can foretell: it keys checksums against bytes made to look like ours.
+    fn salt(&self) -> u64;
+}
+
+/// An open file. Positions are explicit, so that one file serves many readers.
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// # Errors
+    /// The system's.
+    fn len(&self) -> io::Result<u64>;
+
+    /// # Errors
+    /// The system's.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// All of `into`, or an error.
+    ///
+    /// # Errors
+    /// The system's; `UnexpectedEof` beyond the end.
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()>;
+
+    /// All of `bytes`, or an error and nobody knows how much.
+    ///
+    /// # Errors
+    /// The system's.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Contents and length are durable when it returns (fdatasync).
+    ///
+    /// # Errors
+    /// The system's. After one, nobody knows what is durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A lock that is held until this is dropped.
+pub trait LockedFile: Send + Sync + fmt::Debug {}
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(names)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        Ok(Arc::new(OsFile(options.open(path)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockedFile>> {
+        let mut options = OpenOptions::new();
+        // Not truncated: the other one's process id is in it.
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path)?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.write_all_at(std::process::id().to_string().as_bytes(), 0)?;
+                Ok(Box::new(OsLock { _held: file }))
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let owner = fs::read_to_string(path).unwrap_or_default();
+                Err(io::Error::new(io::ErrorKind::WouldBlock, owner.trim().to_owned()))
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn salt(&self) -> u64 {
+        // The standard library seeds each of these from the system.
+        RandomState::new().build_hasher().finish()
+    }
+}
+
+#[derive(Debug)]
+struct OsFile(File);
+
+impl DiskFile for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(into, at)
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+#[derive(Debug)]
+struct OsLock {
+    /// The lock goes with the file descriptor.
+    _held: File,
+}
+
+impl LockedFile for OsLock {}
+
+/// Whether an error says that there is no room: the one that passes by itself.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}

@@ -1,0 +1,373 @@
+//! What a frame holds: entries, each behind its length and kind. The fold over all of them is the
+//! state. Bytes only; what they do to the state is `state`'s.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss)
+)]
+
+use bytes::Bytes;
+use std::time::Duration;
+
+use log_contract::{
+    CursorName, Generation, Memo, Offset, PartitionId, PartitionRef, Progress, Retention, StateKey,
+    StateWrite, TopicId, TopicInfo, TopicName, TopicSpec,
+};
+
+use crate::{
+    block::Block,
+    wire::{Malformed, Take, len_u32, put_string, put_u32, put_u64, put_varint},
+};
+
+const CUT: &str = "an entry is cut off";
+
+/// Written numbers: frozen with the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Opened = 1,
+    Closed = 2,
+    TopicCreated = 3,
+    TopicAltered = 4,
+    TopicDeleted = 5,
+    Appended = 6,
+    Settled = 7,
+    Trimmed = 8,
+    Released = 9,
+    CursorDeleted = 10,
+    DocumentPut = 11,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry<'a> {
+    /// The log was opened: all that follows is of this epoch.
+    Opened {
+        epoch: u64,
+    },
+    /// The log was closed: no lease ended by a crash.
+    Closed,
+    TopicCreated(TopicInfo),
+    TopicAltered(TopicInfo),
+    TopicDeleted(TopicId),
+    Appended(Blocks<'a>),
+    Settled(Settled<'a>),
+    Trimmed {
+        partition: PartitionRef,
+        before: Offset,
+        /// Bytes of the records before `before` that lie in one batch with it.
+        skipped: u64,
+    },
+    /// A lease was given back.
+    Released(Seat),
+    CursorDeleted(CursorName),
+    DocumentPut {
+        key: &'a str,
+        version: u64,
+        value: Option<&'a [u8]>,
+    },
+}
+
+/// Whom a lease is for: one partition of one source under one cursor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Seat {
+    pub(crate) cursor: CursorName,
+    pub(crate) source: TopicId,
+    pub(crate) partition: PartitionId,
+}
+
+/// A settlement, whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled<'a> {
+    pub(crate) seat: Seat,
+    pub(crate) generation: Generation,
+    /// Per input, in the lease's order; the first is the source.
+    pub(crate) progress: Vec<(TopicId, Progress)>,
+    pub(crate) memo: Memo,
+    pub(crate) state: Vec<StateWrite>,
+    pub(crate) outputs: Blocks<'a>,
+}
+
+/// Record blocks up to the end of an entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Blocks<'a>(Take<'a>);
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Result<Block<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_done() {
+            return None;
+        }
+        let block = Block::take(&mut self.0);
+        if block.is_err() {
+            self.0 = Take::new(&[]);
+        }
+        Some(block)
+    }
+}
+
+/// The entries of a frame's body, each with its position there.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries<'a> {
+    take: Take<'a>,
+    at: usize,
+}
+
+impl<'a> Entries<'a> {
+    /// From the entry at this position on.
+    pub(crate) fn from(body: &'a [u8], at: usize) -> Self {
+        Self { take: Take::new(body.get(at..).unwrap_or_default()), at }
+    }
+
+    fn step(&mut self) -> Result<(usize, Entry<'a>), Malformed> {
+        let (at, left) = (self.at, self.take.left());
+        let mut payload = Take::new(self.take.string(CUT)?);
+        self.at += left - self.take.left();
+        Entry::take(&mut payload).map(|entry| (at, entry))
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<(usize, Entry<'a>), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.take.is_done() {
+            return None;
+        }
+        let step = self.step();
+        if step.is_err() {
+            self.take = Take::new(&[]);
+        }
+        Some(step)
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn take(take: &mut Take<'a>) -> Result<Self, Malformed> {
+        let kind = take.u8(CUT)?;
+        let is = |of: Kind| kind == of as u8;
+        if is(Kind::Appended) {
+            return Ok(Self::Appended(Blocks(*take)));
+        }
+        if is(Kind::Settled) {
+            return Ok(Self::Settled(take_settled(take)?));
+        }
+        let entry = if is(Kind::Opened) {
+            Self::Opened { epoch: take.u64(CUT)? }
+        } else if is(Kind::Closed) {
+            Self::Closed
+        } else if is(Kind::TopicCreated) {
+            Self::TopicCreated(take_topic(take)?)
+        } else if is(Kind::TopicAltered) {
+            Self::TopicAltered(take_topic(take)?)
+        } else if is(Kind::TopicDeleted) {
+            Self::TopicDeleted(TopicId(take.u64(CUT)?))
+        } else if is(Kind::Trimmed) {
+            let partition = PartitionRef::new(TopicId(take.u64(CUT)?), PartitionId(take.u32(CUT)?));
+            let (before, skipped) = (Offset(take.u64(CUT)?), take.u64(CUT)?);
+            Self::Trimmed { partition, before, skipped }
+        } else if is(Kind::Released) {
+            Self::Released(take_seat(take)?)
+        } else if is(Kind::CursorDeleted) {
+            Self::CursorDeleted(take_cursor(take)?)
+        } else if is(Kind::DocumentPut) {
+            let (key, version) = (take.text(CUT)?, take.u64(CUT)?);
+            let value = if take.flag(CUT)? { Some(take.string(CUT)?) } else { None };
+            Self::DocumentPut { key, version, value }
+        } else {
+            return Err(Malformed("an entry is of a kind that this program does not know"));
+        };
+        take.end("an entry is longer than what it says")?;
+        Ok(entry)
+    }
+}
+
+fn take_topic(take: &mut Take<'_>) -> Result<TopicInfo, Malformed> {
+    let id = TopicId(take.u64(CUT)?);
+    let name = TopicName::parse_internal(take.text(CUT)?)
+        .map_err(|_| Malformed("a topic's name is none"))?;
+    let partitions = take.u32(CUT)?;
+    let age = take_option(take)?.map(Duration::from_millis);
+    let bytes = take_option(take)?;
+    let (hold_for_triggers, compacted) = (take.flag(CUT)?, take.flag(CUT)?);
+    let retention = Retention { age, bytes, hold_for_triggers };
+    Ok(TopicInfo { id, spec: TopicSpec { name, partitions, retention, compacted } })
+}
+
+fn take_option(take: &mut Take<'_>) -> Result<Option<u64>, Malformed> {
+    if take.flag(CUT)? { take.u64(CUT).map(Some) } else { Ok(None) }
+}
+
+fn take_cursor(take: &mut Take<'_>) -> Result<CursorName, Malformed> {
+    let text = take.text(CUT)?;
+    CursorName::parse_internal(text).map_err(|_| Malformed("a cursor's name is none"))
+}
+
+fn take_seat(take: &mut Take<'_>) -> Result<Seat, Malformed> {
+    let cursor = take_cursor(take)?;
+    Ok(Seat { cursor, source: TopicId(take.u64(CUT)?), partition: PartitionId(take.u32(CUT)?) })
+}
+
+fn take_settled<'a>(take: &mut Take<'a>) -> Result<Settled<'a>, Malformed> {
+    let seat = take_seat(take)?;
+    let generation = Generation(take.u64(CUT)?);
+    let inputs = take.u32(CUT)?;
+    let mut progress = Vec::new();
+    for _ in 0..inputs {
+        progress.push((TopicId(take.u64(CUT)?), take_progress(take)?));
+    }
+    if progress.first().is_none_or(|(topic, _)| *topic != seat.source) {
+        return Err(Malformed("a settlement's first input is not its source"));
+    }
+    let memo = Memo(Bytes::copy_from_slice(take.string(CUT)?));
+    let writes = take.u32(CUT)?;
+    let mut state = Vec::new();
+    for _ in 0..writes {
+        // Copied: kept in memory, they must not pin the frame.
+        let name = take.text(CUT)?.into();
+        let key = take_bytes(take)?;
+        state.push(StateWrite { at: StateKey { key, name }, value: take_bytes(take)? });
+    }
+    Ok(Settled { seat, generation, progress, memo, state, outputs: Blocks(*take) })
+}
+
+fn take_bytes(take: &mut Take<'_>) -> Result<Option<Bytes>, Malformed> {
+    if take.flag(CUT)? { take.string(CUT).map(Bytes::copy_from_slice).map(Some) } else { Ok(None) }
+}
+
+fn take_progress(take: &mut Take<'_>) -> Result<Progress, Malformed> {
+    const WHAT: &str = "the progress of a settlement is malformed";
+    let next = take.u64(WHAT)?;
+    let ranges = take.varint(WHAT)?;
+    let (mut at, mut ahead) = (next, Vec::new());
+    for _ in 0..ranges {
+        let start = at.checked_add(take.varint(WHAT)?).ok_or(Malformed(WHAT))?;
+        at = start.checked_add(take.varint(WHAT)?).ok_or(Malformed(WHAT))?;
+        ahead.push(Offset(start)..Offset(at));
+    }
+    Progress::from_parts(Offset(next), ahead).ok_or(Malformed(WHAT))
+}
+
+/// Writes entries behind one another into a frame's body.
+#[derive(Debug)]
+pub(crate) struct Put<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl Put<'_> {
+    /// An entry whose payload `fill` writes.
+    pub(crate) fn entry(&mut self, kind: Kind, fill: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.0.len();
+        self.0.extend_from_slice(&[0, 0, 0, 0, kind as u8]);
+        fill(self.0);
+        let len = len_u32(self.0.len() - at - 4).to_le_bytes();
+        self.0.get_mut(at..at + 4).unwrap_or_default().copy_from_slice(&len);
+    }
+
+    pub(crate) fn opened(&mut self, epoch: u64) {
+        self.entry(Kind::Opened, |into| put_u64(into, epoch));
+    }
+
+    pub(crate) fn topic(&mut self, kind: Kind, topic: &TopicInfo) {
+        let TopicInfo { id, spec: TopicSpec { name, partitions, retention, compacted } } = topic;
+        let age = retention.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        self.entry(kind, |into| {
+            put_u64(into, id.0);
+            put_string(into, name.as_str().as_bytes());
+            put_u32(into, *partitions);
+            put_option(into, age);
+            put_option(into, retention.bytes);
+            into.extend_from_slice(&[u8::from(retention.hold_for_triggers), u8::from(*compacted)]);
+        });
+    }
+
+    pub(crate) fn topic_deleted(&mut self, id: TopicId) {
+        self.entry(Kind::TopicDeleted, |into| put_u64(into, id.0));
+    }
+
+    pub(crate) fn trimmed(&mut self, partition: PartitionRef, before: Offset, skipped: u64) {
+        self.entry(Kind::Trimmed, |into| {
+            put_u64(into, partition.topic.0);
+            put_u32(into, partition.partition.0);
+            put_u64(into, before.0);
+            put_u64(into, skipped);
+        });
+    }
+
+    pub(crate) fn released(&mut self, seat: &Seat) {
+        self.entry(Kind::Released, |into| put_seat(into, seat));
+    }
+
+    pub(crate) fn cursor_deleted(&mut self, cursor: &CursorName) {
+        self.entry(Kind::CursorDeleted, |into| put_string(into, cursor.as_str().as_bytes()));
+    }
+
+    pub(crate) fn document(&mut self, key: &str, version: u64, value: Option<&[u8]>) {
+        self.entry(Kind::DocumentPut, |into| {
+            put_string(into, key.as_bytes());
+            put_u64(into, version);
+            put_bytes(into, value);
+        });
+    }
+
+    /// All of a settlement but its outputs, which `outputs` writes as blocks.
+    pub(crate) fn settled(
+        &mut self,
+        seat: &Seat,
+        generation: Generation,
+        progress: impl ExactSizeIterator<Item = (TopicId, Progress)>,
+        memo: &Memo,
+        state: &[StateWrite],
+        outputs: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.entry(Kind::Settled, |into| {
+            put_seat(into, seat);
+            put_u64(into, generation.0);
+            put_u32(into, len_u32(progress.len()));
+            for (topic, progress) in progress {
+                put_u64(into, topic.0);
+                put_progress(into, &progress);
+            }
+            put_string(into, &memo.0);
+            put_u32(into, len_u32(state.len()));
+            for StateWrite { at, value } in state {
+                put_string(into, at.name.as_bytes());
+                put_bytes(into, at.key.as_deref());
+                put_bytes(into, value.as_deref());
+            }
+            outputs(into);
+        });
+    }
+}
+
+fn put_option(into: &mut Vec<u8>, value: Option<u64>) {
+    into.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put_u64(into, value);
+    }
+}
+
+fn put_bytes(into: &mut Vec<u8>, value: Option<&[u8]>) {
+    into.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put_string(into, value);
+    }
+}
+
+fn put_seat(into: &mut Vec<u8>, seat: &Seat) {
+    put_string(into, seat.cursor.as_str().as_bytes());
+    put_u64(into, seat.source.0);
+    put_u32(into, seat.partition.0);
+}
+
+fn put_progress(into: &mut Vec<u8>, progress: &Progress) {
+    put_u64(into, progress.next().0);
+    put_varint(into, progress.ahead().len() as u64);
+    let mut at = progress.next().0;
+    for range in progress.ahead() {
+        put_varint(into, range.start.0 - at);
+        put_varint(into, range.end.0 - range.start.0);
+        at = range.end.0;
+    }
+}
+
+#[cfg(test)]
+mod tests;

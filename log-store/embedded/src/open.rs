@@ -1,0 +1,170 @@
+//! Opening a directory, step by step: take it, read it, say in it that it is open, start the threads.
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+use crate::{
+    blobs,
+    disk::{Disk, LockedFile},
+    entry::Put,
+    frame,
+    journal::{Journal, WriteError, make_segment},
+    log::EmbeddedLog,
+    options::{OpenError, Options},
+    prepare::Preparer,
+    recovery::{Recovered, SegmentFiles, at, recover},
+    segment,
+    shared::Shared,
+    state::State,
+    tail::Tail,
+    writer::Writer,
+};
+
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+const ARTIFACTS: &str = "artifacts";
+/// The first segment of all: there at once, while the next one is written ahead.
+const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
+/// No segment is smaller: its header, and room for some frames.
+const SEGMENT_BYTES_MIN: u64 = 16 << 10;
+/// Positions in a segment are u32.
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>, OpenError> {
+    options.segment_bytes = options.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+    options.reserve_bytes = match options.reserve_bytes {
+        0 => 0,
+        bytes => bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+    };
+    let disk = options.disk.clone();
+    let lock = take_directory(&*disk, dir)?;
+    let (journal_dir, artifacts) = (dir.join(JOURNAL), dir.join(ARTIFACTS));
+    for made in [&journal_dir, &artifacts] {
+        disk.create_dir(made).map_err(at("create", made))?;
+    }
+    disk.sync_dir(dir).map_err(at("sync", dir))?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        disk.sync_dir(parent).map_err(at("sync", parent))?;
+    }
+    clean(&*disk, &journal_dir, |name| {
+        [segment::UNFINISHED, segment::RESERVE_UNFINISHED].contains(&name)
+    })?;
+    clean(&*disk, &artifacts, |name| name.ends_with(blobs::UNFINISHED))?;
+
+    let recovered = match recover(&*disk, &journal_dir)? {
+        Some(recovered) => recovered,
+        None => fresh(&*disk, &journal_dir, options.segment_bytes)?,
+    };
+    start(options, &journal_dir, artifacts, recovered, lock)
+}
+
+fn take_directory(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn LockedFile>, OpenError> {
+    disk.create_dir(dir).map_err(at("create", dir))?;
+    let path = dir.join(LOCK);
+    disk.lock(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            OpenError::InUse { dir: dir.into(), owner: error.to_string().parse().ok() }
+        }
+        _ => at("lock", &path)(error),
+    })
+}
+
+/// Removes what an earlier process left half done.
+fn clean(disk: &dyn Disk, dir: &Path, is_waste: impl Fn(&str) -> bool) -> Result<(), OpenError> {
+    let names = disk.list(dir).map_err(at("list", dir))?;
+    for name in names.iter().filter(|name| is_waste(name)) {
+        let path = dir.join(name);
+        disk.remove(&path).map_err(at("remove", &path))?;
+    }
+    Ok(())
+}
+
+fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, OpenError> {
+    let bytes = segment_bytes.min(FIRST_SEGMENT_BYTES);
+    let segment = make_segment(disk, dir, 1, bytes).map_err(|error| full_or(error, dir))?;
+    let journal_bytes = segment.capacity;
+    let (state, at) = (State::default(), segment::HEADER_LEN as u64);
+    Ok(Recovered { state, segment, at, number: 1, ready: None, journal_bytes })
+}
+
+fn full_or(error: io::Error, dir: &Path) -> OpenError {
+    if crate::disk::is_full(&error) {
+        OpenError::Full { dir: dir.into() }
+    } else {
+        at("write ahead in", dir)(error)
+    }
+}
+
+fn start(
+    options: Options,
+    dir: &Path,
+    artifacts: std::path::PathBuf,
+    recovered: Recovered,
+    lock: Box<dyn LockedFile>,
+) -> Result<Arc<EmbeddedLog>, OpenError> {
+    let Recovered { state, segment, at: position, number, ready, journal_bytes } = recovered;
+    let disk = options.disk.clone();
+    let epoch = state.epoch + 1;
+    let segments = segment.id + u64::from(ready.is_some());
+    let has_reserve = disk.open(&dir.join(segment::RESERVE)).is_ok();
+    let next = segment.id + 1;
+    let preparer = Preparer::start(
+        disk.clone(),
+        dir.into(),
+        (options.segment_bytes, options.reserve_bytes),
+        next,
+        ready,
+        has_reserve,
+    );
+    let preparer = preparer.map_err(at("start a thread for", dir))?;
+    let mut journal = Journal::at(segment, position, number, epoch);
+
+    // Durable before anything else: no epoch, and so no generation of a lease, comes twice.
+    let mut frame = Vec::new();
+    frame::begin(&mut frame);
+    Put(&mut frame).opened(epoch);
+    let body_len = frame.len() - frame::HEADER_LEN;
+    make_room(&mut journal, &preparer, body_len, dir)?;
+    let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
+    let place = place.map_err(|error| match error {
+        WriteError::Full => OpenError::Full { dir: dir.into() },
+        WriteError::Fatal { what, error } => at(what, dir)(error),
+    })?;
+
+    let shared =
+        Shared::new(state, Tail::new(options.tail_bytes), SegmentFiles::new(disk, dir.into()));
+    shared.segments.store(segments, Ordering::Relaxed);
+    shared.journal_bytes.store(journal_bytes, Ordering::Relaxed);
+    let body = shared.tail.push(place.frame, body_len, &mut frame);
+    shared.apply(place, &body);
+    let writer = Writer {
+        shared: shared.clone(),
+        options: options.clone(),
+        journal,
+        preparer,
+        dir: dir.into(),
+        frame,
+        lock,
+    };
+    let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run());
+    let thread = thread.map_err(at("start a thread for", dir))?;
+    Ok(EmbeddedLog::of(shared, options, artifacts, thread))
+}
+
+/// The opening frame may use the reserve: recovery needs no free space.
+fn make_room(
+    journal: &mut Journal,
+    preparer: &Preparer,
+    body_len: usize,
+    dir: &Path,
+) -> Result<(), OpenError> {
+    if journal.fits(body_len) {
+        return Ok(());
+    }
+    let capacity = (segment::HEADER_LEN + frame::total(body_len)) as u64;
+    let segment = preparer.take(capacity).ok().or_else(|| preparer.take_reserve(capacity));
+    journal.advance(segment.ok_or_else(|| OpenError::Full { dir: dir.into() })?);
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The thread that writes segments ahead: the writer never waits for blocks to be allocated, and a full
+//! disk is known before anything is promised. Keeps one next segment and the reserve ready. Never
+//! touches a segment that has a frame.
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+};
+
+use log_contract::LogUnavailable;
+
+use crate::{
+    disk::{Disk, is_full},
+    journal::{Segment, Zeros, name_segment},
+    plan::RETRY_AFTER,
+    segment,
+};
+
+/// See the module. Dropping it ends the thread.
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    segment_bytes: u64,
+    reserve_bytes: u64,
+    desk: Mutex<Desk>,
+    changed: Condvar,
+}
+
+/// What lies between the writer and the thread.
+#[derive(Debug)]
+struct Desk {
+    /// The segment that is wanted next: id and bytes.
+    want: (u64, u64),
+    ready: Option<Segment>,
+    has_reserve: bool,
+    /// Why nothing can be prepared right now. Tried again by and by.
+    failed: Option<LogUnavailable>,
+    is_over: bool,
+}
+
+impl Preparer {
+    /// `next` is the id of the next segment; `ready` is that segment if it is there already.
+    pub(crate) fn start(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        (segment_bytes, reserve_bytes): (u64, u64),
+        next: u64,
+        ready: Option<Segment>,
+        has_reserve: bool,
+    ) -> io::Result<Self> {
+        let desk = Desk {
+            want: (next, segment_bytes),
+            ready,
+            has_reserve: has_reserve || reserve_bytes == 0,
+            failed: None,
+            is_over: false,
+        };
+        let (desk, changed) = (Mutex::new(desk), Condvar::new());
+        let shared = Arc::new(Shared { disk, dir, segment_bytes, reserve_bytes, desk, changed });
+        let works = shared.clone();
+        let thread =
+            std::thread::Builder::new().name("log-prepare".into()).spawn(move || works.work())?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The next segment, with room for at least `capacity` bytes. Waits while it is being prepared.
+    ///
+    /// # Errors
+    /// Why it cannot be prepared now.
+    pub(crate) fn take(&self, capacity: u64) -> Result<Segment, LogUnavailable> {
+        let mut desk = self.shared.desk();
+        loop {
+            match desk.ready.take() {
+                Some(segment) if segment.capacity >= capacity => {
+                    desk.want = (segment.id + 1, self.shared.segment_bytes);
+                    self.shared.changed.notify_all();
+                    return Ok(segment);
+                }
+                Some(_) => {
+                    // Too small for this one frame: a larger one replaces it.
+                    desk.want.1 = capacity;
+                    self.shared.changed.notify_all();
+                }
+                None => {
+                    if desk.want.1 < capacity {
+                        desk.want.1 = capacity;
+                        self.shared.changed.notify_all();
+                    }
+                    if let Some(why) = &desk.failed {
+                        return Err(why.clone());
+                    }
+                    if desk.is_over {
+                        return Err(LogUnavailable::Closed);
+                    }
+                    desk = self.shared.wait(desk);
+                }
+            }
+        }
+    }
+
+    /// Turns the reserve into the next segment, if it is there and large enough.
+    pub(crate) fn take_reserve(&self, capacity: u64) -> Option<Segment> {
+        let Shared { disk, dir, .. } = &*self.shared;
+        // Under the lock: the thread must not give the same id to another file.
+        let mut desk = self.shared.desk();
+        if !desk.has_reserve || self.shared.reserve_bytes < capacity {
+            return None;
+        }
+        let id = desk.want.0;
+        let segment = disk
+            .open(&dir.join(segment::RESERVE))
+            .and_then(|file| name_segment(&**disk, dir, segment::RESERVE, file, id));
+        match segment {
+            Ok(segment) => {
+                desk.has_reserve = false;
+                desk.want = (id + 1, self.shared.segment_bytes);
+                self.shared.changed.notify_all();
+                Some(segment)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the reserve of the log cannot be used");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Preparer {
+    fn drop(&mut self) {
+        self.shared.desk().is_over = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was printed; there is nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread does next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Segment { id: u64, bytes: u64 },
+    Reserve,
+}
+
+/// What was begun of each.
+#[derive(Default)]
+struct Begun {
+    segment: Option<(Work, Zeros)>,
+    reserve: Option<(Work, Zeros)>,
+}
+
+impl Begun {
+    fn slot(&mut self, work: Work) -> &mut Option<(Work, Zeros)> {
+        match work {
+            Work::Segment { .. } => &mut self.segment,
+            Work::Reserve => &mut self.reserve,
+        }
+    }
+}
+
+impl Shared {
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, desk: MutexGuard<'a, Desk>) -> MutexGuard<'a, Desk> {
+        self.changed.wait(desk).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut begun = Begun::default();
+        while let Some(work) = self.next_work() {
+            if let Err(error) = self.do_some(work, &mut begun) {
+                let slot = begun.slot(work);
+                // Keeps what it has when the disk is full, and goes on there when it is not.
+                let is_kept = slot.as_ref().is_some_and(|(_, zeros)| !zeros.is_spoiled);
+                if !is_kept || !is_full(&error) {
+                    *slot = None;
+                    self.forget(work);
+                }
+                self.fail(&error);
+            }
+        }
+    }
+
+    /// Waits for work. `None`: it is over.
+    fn next_work(&self) -> Option<Work> {
+        let mut desk = self.desk();
+        loop {
+            if desk.is_over {
+                return None;
+            }
+            if desk.ready.is_none() {
+                let (id, bytes) = desk.want;
+                return Some(Work::Segment { id, bytes });
+            }
+            if !desk.has_reserve {
+                return Some(Work::Reserve);
+            }
+            desk = self.wait(desk);
+        }
+    }
+
+    /// A piece of the work, so that what is wanted more comes first.
+    fn do_some(&self, work: Work, begun: &mut Begun) -> io::Result<()> {
+        let (name, bytes) = match work {
+            Work::Segment { bytes, .. } => (segment::UNFINISHED, bytes),
+            Work::Reserve => (segment::RESERVE_UNFINISHED, self.reserve_bytes),
+        };
+        let slot = begun.slot(work);
+        if slot.as_ref().is_none_or(|(of, _)| *of != work) {
+            *slot = Some((work, Zeros::begin(&*self.disk, &self.dir.join(name))?));
+        }
+        let Some((_, zeros)) = slot else { return Ok(()) };
+        if !zeros.step(bytes)? {
+            return Ok(());
+        }
+        let Some((_, zeros)) = slot.take() else { return Ok(()) };
+        let mut desk = self.desk();
+        match work {
+            Work::Segment { id, bytes } if desk.want == (id, bytes) => {
+                let file = zeros.into_file();
+                desk.ready = Some(name_segment(&*self.disk, &self.dir, name, file, id)?);
+            }
+            // Wanted no more: begun again under its new number.
+            Work::Segment { .. } => {}
+            Work::Reserve => {
+                self.disk.rename(&self.dir.join(name), &self.dir.join(segment::RESERVE))?;
+                self.disk.sync_dir(&self.dir)?;
+                desk.has_reserve = true;
+            }
+        }
+        if desk.failed.take().is_some() {
+            tracing::info!("the log can write ahead again");
+        }
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn forget(&self, work: Work) {
+        let name = match work {
+            Work::Segment { .. } => segment::UNFINISHED,
+            Work::Reserve => segment::RESERVE_UNFINISHED,
+        };
+        // At worst it takes room until the next opening.
+        let _ = self.disk.remove(&self.dir.join(name));
+    }
+
+    fn fail(&self, error: &io::Error) {
+        let why = unavailable(error);
+        let mut desk = self.desk();
+        if desk.failed.is_none() {
+            tracing::warn!(%error, "the log cannot write ahead");
+        }
+        desk.failed = Some(why);
+        self.changed.notify_all();
+        let waited = self.changed.wait_timeout_while(desk, RETRY_AFTER, |desk| !desk.is_over);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// What an error of the file system means for those who wanted to store something.
+pub(crate) fn unavailable(error: &io::Error) -> LogUnavailable {
+    if is_full(error) {
+        LogUnavailable::StorageFull { retry_after: RETRY_AFTER }
+    } else {
+        LogUnavailable::Away { why: error.to_string(), retry_after: RETRY_AFTER }
+    }
+}

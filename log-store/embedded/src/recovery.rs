@@ -1,0 +1,221 @@
+//! Opening: reads what a directory holds, frame by frame, and folds it into a state. Damage at or after
+//! the newest frame known to be durable is a torn tail and is cut; damage before it is refused. Never
+//! a guess, never a frame that stale bytes left behind.
+mod scan;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    disk::Disk,
+    journal::Segment,
+    options::OpenError,
+    segment,
+    state::{Place, State},
+};
+use scan::{Found, Scan};
+
+/// What a directory held.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) state: State,
+    /// Where the journal goes on.
+    pub(crate) segment: Segment,
+    pub(crate) at: u64,
+    /// Of the next frame.
+    pub(crate) number: u64,
+    /// The segment after it, if it was prepared.
+    pub(crate) ready: Option<Segment>,
+    /// Of all segments.
+    pub(crate) journal_bytes: u64,
+}
+
+/// Reads the journal in `dir`. `None`: there is none yet.
+pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, OpenError> {
+    let segments = open_segments(disk, dir)?;
+    if segments.is_empty() {
+        return Ok(None);
+    }
+    let mut fold = Fold { state: State::default(), number: 1, durable_to: 0, tail: (0, 0) };
+    for (nth, segment) in segments.iter().enumerate() {
+        if !fold.take_segment(dir, nth, segment)? && nth > 0 {
+            break;
+        }
+    }
+    let (nth, at) = fold.tail;
+    refuse_lost_frames(dir, &segments, &fold)?;
+    let journal_bytes = segments.iter().map(|segment| segment.capacity).sum();
+    let mut rest = segments.into_iter().skip(nth);
+    let missing = || OpenError::Missing { file: dir.join(segment::file_name(1)) };
+    let segment = rest.next().ok_or_else(missing)?;
+    let Fold { state, number, .. } = fold;
+    Ok(Some(Recovered { state, segment, at, number, ready: rest.next(), journal_bytes }))
+}
+
+/// All segments, by id.
+fn open_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>, OpenError> {
+    let names = disk.list(dir).map_err(at("list", dir))?;
+    let mut ids: Vec<u64> =
+        names.iter().filter_map(|name| segment::parse_file_name(name)).collect();
+    ids.sort_unstable();
+    if ids.is_empty() && names.iter().any(|name| name == segment::RESERVE) {
+        // The reserve is made after the first segment: somebody took that away.
+        return Err(OpenError::Missing { file: dir.join(segment::file_name(1)) });
+    }
+    let mut segments = Vec::with_capacity(ids.len());
+    for (id, expected) in ids.into_iter().zip(1..) {
+        if id != expected {
+            return Err(OpenError::Missing { file: dir.join(segment::file_name(expected)) });
+        }
+        segments.push(open_segment(disk, dir, id)?);
+    }
+    Ok(segments)
+}
+
+/// One segment, its header checked.
+pub(crate) fn open_segment(disk: &dyn Disk, dir: &Path, id: u64) -> Result<Segment, OpenError> {
+    let path = dir.join(segment::file_name(id));
+    let file = disk.open(&path).map_err(at("open", &path))?;
+    let damaged = |why: String| OpenError::Damaged { file: path.clone(), at: 0, why };
+    let capacity = file.len().map_err(at("look at", &path))?;
+    let mut block = vec![0; segment::HEADER_LEN];
+    match file.read_at(0, &mut block) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(damaged("a segment header is cut off".into()));
+        }
+        Err(error) => return Err(at("read", &path)(error)),
+    }
+    let header = segment::Header::parse(&block).map_err(|why| damaged(why.to_string()))?;
+    if header.id != id {
+        return Err(damaged(format!("its header says that it is segment {}", header.id)));
+    }
+    let segment::Header { salt, is_reserve, .. } = header;
+    Ok(Segment { file, id, salt, capacity, is_reserve })
+}
+
+struct Fold {
+    state: State,
+    /// Of the next frame.
+    number: u64,
+    /// The largest that any frame says.
+    durable_to: u64,
+    /// Where the next frame goes: the segment's place in the list, and the position.
+    tail: (usize, u64),
+}
+
+impl Fold {
+    /// Takes the frames that follow in a segment; whether there was one.
+    fn take_segment(
+        &mut self,
+        dir: &Path,
+        nth: usize,
+        segment: &Segment,
+    ) -> Result<bool, OpenError> {
+        let path = dir.join(segment::file_name(segment.id));
+        let mut scan = Scan::new(segment, path.clone());
+        let mut position = segment::HEADER_LEN as u64;
+        let mut has_frames = false;
+        while let Found::Frame(header, body) = scan.frame_at(position)? {
+            // What a cut left behind has an older epoch than what was written over it.
+            if header.number != self.number || header.epoch < self.state.epoch {
+                break;
+            }
+            let damaged =
+                |why: String| OpenError::Damaged { file: path.clone(), at: position, why };
+            let narrow = |number: u64| {
+                u32::try_from(number).map_err(|_| damaged("a segment is too long".into()))
+            };
+            let place = Place {
+                frame: header.number,
+                segment: segment.id,
+                at: narrow(position)?,
+                len: narrow(header.total() as u64)?,
+            };
+            let applied = self.state.apply(place, body);
+            applied.map_err(|why| damaged(format!("frame {}: {why}", header.number)))?;
+            if header.epoch != self.state.epoch {
+                return Err(damaged(format!("frame {} is of no opening", header.number)));
+            }
+            self.durable_to = self.durable_to.max(header.durable_to);
+            self.number += 1;
+            position += header.total() as u64;
+            has_frames = true;
+        }
+        if has_frames || nth == 0 {
+            self.tail = (nth, position);
+        }
+        Ok(has_frames)
+    }
+}
+
+/// Looks behind the tail for a frame that says that more was durable than was found.
+fn refuse_lost_frames(dir: &Path, segments: &[Segment], fold: &Fold) -> Result<(), OpenError> {
+    let (nth, at) = fold.tail;
+    let mut durable_to = fold.durable_to;
+    for (segment, from) in segments
+        .iter()
+        .skip(nth)
+        .zip([at].into_iter().chain(std::iter::repeat(segment::HEADER_LEN as u64)))
+    {
+        let mut scan = Scan::new(segment, dir.join(segment::file_name(segment.id)));
+        durable_to = durable_to.max(scan.durable_to_after(from, fold.number, fold.state.epoch)?);
+    }
+    if durable_to < fold.number {
+        return Ok(());
+    }
+    let id = segments.get(nth).map_or(1, |segment| segment.id);
+    let why = format!(
+        "frame {} is not there or not what was written, though frames up to {durable_to} were durable",
+        fold.number
+    );
+    Err(OpenError::Damaged { file: dir.join(segment::file_name(id)), at, why })
+}
+
+pub(crate) fn at(act: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
+    let path: PathBuf = path.into();
+    move |error| OpenError::Io { act, path: path.clone(), error }
+}
+
+/// The segments' files for readers: a bounded number open at once.
+#[derive(Debug)]
+pub(crate) struct SegmentFiles {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    open: std::sync::Mutex<Vec<Segment>>,
+}
+
+impl SegmentFiles {
+    const OPEN_MAX: usize = 64;
+
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        Self { disk, dir, open: std::sync::Mutex::default() }
+    }
+
+    /// A segment that exists. Opened again if it was not used for long.
+    pub(crate) fn get(&self, id: u64) -> Result<Segment, OpenError> {
+        let lock = || self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        {
+            let mut open = lock();
+            if let Some(nth) = open.iter().position(|segment| segment.id == id) {
+                let segment = open.remove(nth);
+                open.push(segment.clone());
+                return Ok(segment);
+            }
+        }
+        let segment = open_segment(&*self.disk, &self.dir, id)?;
+        let mut open = lock();
+        if open.len() >= Self::OPEN_MAX {
+            open.remove(0);
+        }
+        open.push(segment.clone());
+        Ok(segment)
+    }
+
+    pub(crate) fn path(&self, id: u64) -> PathBuf {
+        self.dir.join(segment::file_name(id))
+    }
+}

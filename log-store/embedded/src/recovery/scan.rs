@@ -1,0 +1,119 @@
+//! Reads a segment through a window: frames where they should be, and what is left of frames where
+//! nothing should be. Every byte is checked.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss)
+)]
+
+use std::path::PathBuf;
+
+use super::at;
+use crate::{
+    frame::{self, ALIGN, HEADER_LEN, Header},
+    journal::Segment,
+    options::OpenError,
+};
+
+const WINDOW: usize = 1 << 20;
+
+/// A segment that is being read.
+pub(super) struct Scan<'a> {
+    segment: &'a Segment,
+    path: PathBuf,
+    window: Vec<u8>,
+    /// Where the window begins in the file.
+    base: u64,
+}
+
+/// What lies at a position.
+pub(super) enum Found<'a> {
+    /// A whole frame of this segment, and its body.
+    Frame(Header, &'a [u8]),
+    Nothing,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(segment: &'a Segment, path: PathBuf) -> Self {
+        Self { segment, path, window: Vec::new(), base: 0 }
+    }
+
+    pub(super) fn frame_at(&mut self, position: u64) -> Result<Found<'_>, OpenError> {
+        let Some(head) = self.bytes(position, HEADER_LEN)? else { return Ok(Found::Nothing) };
+        let Ok(header) = frame::parse_header(head) else { return Ok(Found::Nothing) };
+        let (id, salt) = (self.segment.id, self.segment.salt);
+        if header.segment != id {
+            return Ok(Found::Nothing);
+        }
+        let Some(whole) = self.bytes(position, header.total())? else {
+            return Ok(Found::Nothing);
+        };
+        let body = whole.get(HEADER_LEN..HEADER_LEN + header.len as usize);
+        match (frame::check(whole, salt), body) {
+            (Ok(header), Some(body)) => Ok(Found::Frame(header, body)),
+            _ => Ok(Found::Nothing),
+        }
+    }
+
+    /// What frames from `from` on say was durable, if they can follow frame `number` of `epoch`. 0:
+    /// there is none.
+    pub(super) fn durable_to_after(
+        &mut self,
+        from: u64,
+        number: u64,
+        epoch: u64,
+    ) -> Result<u64, OpenError> {
+        let mut durable_to = 0;
+        let mut position = from.next_multiple_of(ALIGN as u64);
+        while let Some(candidate) = self.next_magic(position)? {
+            if let Found::Frame(header, _) = self.frame_at(candidate)?
+                && header.number >= number
+                && header.epoch >= epoch
+            {
+                durable_to = durable_to.max(header.durable_to);
+            }
+            position = candidate + ALIGN as u64;
+        }
+        Ok(durable_to)
+    }
+
+    /// The next position where a frame of this segment may begin.
+    fn next_magic(&mut self, mut position: u64) -> Result<Option<u64>, OpenError> {
+        let id = self.segment.id.to_le_bytes();
+        while position + HEADER_LEN as u64 <= self.segment.capacity {
+            let left = self.segment.capacity - position;
+            let len = usize::try_from(left).unwrap_or(WINDOW).min(WINDOW);
+            let Some(window) = self.bytes(position, len)? else { return Ok(None) };
+            let is_magic = |chunk: &[u8]| chunk.starts_with(&frame::MAGIC);
+            let mut chunks = window.chunks_exact(ALIGN).enumerate();
+            while let Some((nth, _)) = chunks.find(|(_, chunk)| is_magic(chunk)) {
+                let found = nth * ALIGN;
+                // The segment's id comes next; at the window's end, look again from there.
+                match window.get(found + ALIGN..found + 2 * ALIGN) {
+                    Some(next) if next != id => {}
+                    _ => return Ok(Some(position + found as u64)),
+                }
+            }
+            position += (len - len % ALIGN) as u64;
+        }
+        Ok(None)
+    }
+
+    /// `len` bytes at `position`. `None`: they lie beyond the end.
+    fn bytes(&mut self, position: u64, len: usize) -> Result<Option<&[u8]>, OpenError> {
+        if position.checked_add(len as u64).is_none_or(|end| end > self.segment.capacity) {
+            return Ok(None);
+        }
+        let is_inside = |base: u64, window: &[u8]| {
+            let start = usize::try_from(position.checked_sub(base)?).ok()?;
+            (start + len <= window.len()).then_some(start..start + len)
+        };
+        if is_inside(self.base, &self.window).is_none() {
+            let left = usize::try_from(self.segment.capacity - position).unwrap_or(usize::MAX);
+            self.window.resize(len.max(WINDOW).min(left), 0);
+            self.base = position;
+            let read = self.segment.file.read_at(position, &mut self.window);
+            read.map_err(at("read", &self.path))?;
+        }
+        Ok(is_inside(self.base, &self.window).and_then(|range| self.window.get(range)))
+    }
+}

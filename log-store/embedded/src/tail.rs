@@ -1,0 +1,156 @@
+//! The newest frames in memory: one ring for all partitions, bounded by bytes. Reads at the tail touch
+//! no file. Never a second truth: what it does not have is read from the journal.
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+
+use crate::frame::HEADER_LEN;
+
+/// Frames below this are copied, so that a large buffer does not lie in the ring for a few bytes.
+const COPIED_BELOW: usize = 32 << 10;
+/// Buffers above this are not kept for the next frame.
+const KEPT_UP_TO: usize = 16 << 20;
+const KEPT_MAX: usize = 8;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    bytes_max: usize,
+    ring: Mutex<Ring>,
+    spare: Arc<Spare>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    /// Of the first frame.
+    number: u64,
+    frames: VecDeque<(Bytes, usize)>,
+    bytes: usize,
+}
+
+impl Tail {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, ring: Mutex::default(), spare: Arc::default() }
+    }
+
+    /// The body of this frame, if it is still here.
+    pub(crate) fn get(&self, number: u64) -> Option<Bytes> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let nth = usize::try_from(number.checked_sub(ring.number)?).ok()?;
+        ring.frames.get(nth).map(|(body, _)| body.clone())
+    }
+
+    /// What it holds of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
+    /// Takes a frame that was written, and leaves a buffer for the next. Gives the frame's body.
+    pub(crate) fn push(&self, number: u64, body_len: usize, frame: &mut Vec<u8>) -> Bytes {
+        // Copied too if most of the buffer would lie idle.
+        let is_copied = body_len < COPIED_BELOW || body_len < frame.capacity() / 2;
+        let (body, cost) = if is_copied {
+            let body = frame.get(HEADER_LEN..HEADER_LEN + body_len).unwrap_or_default();
+            (Bytes::copy_from_slice(body), body_len)
+        } else {
+            let cost = frame.capacity();
+            let next = self.spare.take();
+            let frame = std::mem::replace(frame, next);
+            let lent = Lent { frame, body_len, home: self.spare.clone() };
+            (Bytes::from_owner(lent), cost)
+        };
+        let mut gone = Vec::new();
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if ring.number + ring.frames.len() as u64 != number {
+            gone.extend(ring.frames.drain(..));
+            ring.bytes = 0;
+            ring.number = number;
+        }
+        ring.frames.push_back((body.clone(), cost));
+        ring.bytes += cost;
+        while ring.bytes > self.bytes_max
+            && let Some(oldest) = ring.frames.pop_front()
+        {
+            ring.number += 1;
+            ring.bytes -= oldest.1;
+            gone.push(oldest);
+        }
+        // Dropped after the lock: a buffer may go back to the system.
+        drop(ring);
+        body
+    }
+}
+
+/// Buffers whose pages are there already: the first touch of fresh memory costs more than a copy.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+}
+
+/// A frame's buffer that comes home when the last reader lets go of it.
+#[derive(Debug)]
+struct Lent {
+    frame: Vec<u8>,
+    body_len: usize,
+    home: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.frame.get(HEADER_LEN..HEADER_LEN + self.body_len).unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut spare = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < KEPT_MAX && self.frame.capacity() <= KEPT_UP_TO {
+            spare.push(std::mem::take(&mut self.frame));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(tail: &Tail, number: u64, byte: u8, len: usize) {
+        let mut frame = vec![0; HEADER_LEN];
+        frame.resize(HEADER_LEN + len, byte);
+        tail.push(number, len, &mut frame);
+    }
+
+    #[test]
+    fn the_newest_frames_are_there_and_memory_is_bounded() {
+        let tail = Tail::new(300_000);
+        for number in 5..25 {
+            push(&tail, number, number as u8, if number % 2 == 0 { 100 } else { 50_000 });
+        }
+        assert!(tail.bytes() <= 300_000);
+        assert_eq!(tail.get(4), None);
+        assert_eq!(tail.get(5), None);
+        assert_eq!(tail.get(25), None);
+        for number in 20..25 {
+            let body = tail.get(number).expect("one of the newest");
+            assert!(body.iter().all(|byte| u64::from(*byte) == number));
+        }
+    }
+
+    #[test]
+    fn a_reader_keeps_its_frame_when_the_ring_has_moved_on() {
+        let tail = Tail::new(100_000);
+        push(&tail, 1, 7, 60_000);
+        let body = tail.get(1).expect("just pushed");
+        for number in 2..20 {
+            push(&tail, number, 9, 60_000);
+        }
+        assert!(body.len() == 60_000 && body.iter().all(|byte| *byte == 7));
+    }
+}

@@ -1,0 +1,206 @@
+//! The one thread that writes: takes what waits, has it planned, writes one frame, syncs it, and only
+//! then lets anybody see it. The only mutator of the journal and the state. Never a decision of its
+//! own, but where a frame finds room.
+use std::{
+    collections::VecDeque,
+    io,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use log_contract::{LogLimits, LogUnavailable};
+
+use crate::{
+    disk::LockedFile,
+    frame,
+    journal::{Journal, WriteError},
+    options::{Fatal, Options},
+    plan::{self, RETRY_AFTER, Rules, Storage},
+    prepare::Preparer,
+    queue::Job,
+    request::{Outcome, Request},
+    segment,
+    shared::Shared,
+    state::Place,
+};
+
+/// See the module.
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: Options,
+    pub(crate) journal: Journal,
+    pub(crate) preparer: Preparer,
+    pub(crate) dir: PathBuf,
+    /// The frame that is being made; its buffer goes round with the tail.
+    pub(crate) frame: Vec<u8>,
+    /// The directory is ours until this thread has ended.
+    pub(crate) lock: Box<dyn LockedFile>,
+}
+
+/// Why the thread ends.
+enum End {
+    Closed,
+    Abandoned,
+    Fatal { what: &'static str, error: io::Error },
+}
+
+/// A frame that is planned: its body lies in the writer's buffer.
+struct Planned {
+    outcomes: Vec<Outcome>,
+    body_len: usize,
+}
+
+impl Writer {
+    /// The thread's whole life.
+    pub(crate) fn run(mut self) {
+        raise_priority();
+        let mut jobs = VecDeque::new();
+        let result =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work(&mut jobs)));
+        let end = result.unwrap_or_else(|_| End::Fatal {
+            what: "plan a frame for",
+            error: io::Error::other("the thread that writes panicked"),
+        });
+        let Self { shared, options, preparer, dir, lock, .. } = self;
+        if let End::Fatal { what, error } = end {
+            (options.on_fatal)(&Fatal { what, dir, error });
+        }
+        shared.close();
+        drop(jobs);
+        drop(preparer);
+        drop(lock);
+        shared.ended.send_replace(true);
+    }
+
+    fn work(&mut self, jobs: &mut VecDeque<Job>) -> End {
+        while self.shared.queue.take(jobs) {
+            match self.commit(jobs) {
+                Ok(false) => {}
+                Ok(true) => return End::Closed,
+                Err((what, error)) => return End::Fatal { what, error },
+            }
+        }
+        End::Abandoned
+    }
+
+    /// Makes one frame of the first jobs and answers them; whether the log is closed now.
+    fn commit(&mut self, jobs: &mut VecDeque<Job>) -> Result<bool, (&'static str, io::Error)> {
+        let mut planned = self.plan(jobs, Storage::Plenty);
+        if let Err(why) = self.find_room(planned.body_len) {
+            planned = self.plan(jobs, Storage::Reserve(why.clone()));
+            if !self.find_reserve(planned.body_len) {
+                planned = self.plan(jobs, Storage::Exhausted(why));
+            }
+        }
+        match self.write(planned.body_len) {
+            Ok(Some(place)) => self.publish(place, planned.body_len),
+            Ok(None) => {}
+            Err(WriteError::Full) => {
+                let why = LogUnavailable::StorageFull { retry_after: RETRY_AFTER };
+                planned = self.plan(jobs, Storage::Exhausted(why));
+            }
+            Err(WriteError::Fatal { what, error }) => return Err((what, error)),
+        }
+        let mut is_closed = false;
+        for outcome in planned.outcomes {
+            let Some(Job { request, reply, .. }) = jobs.pop_front() else { break };
+            match &request {
+                Request::Release(right) => {
+                    self.shared.leases.release(&self.shared.state(), right);
+                }
+                Request::DeleteCursor(cursor) if outcome == Outcome::DeleteCursor(Ok(())) => {
+                    self.shared.leases.cursor_deleted(&self.shared.state(), cursor);
+                }
+                Request::Close => is_closed = true,
+                _ => {}
+            }
+            if is_closed {
+                self.shared.close();
+            }
+            if let Some(reply) = reply {
+                // Whoever dropped the call does not want to know.
+                let _ = reply.send(outcome);
+            }
+        }
+        Ok(is_closed)
+    }
+
+    fn plan(&mut self, jobs: &VecDeque<Job>, storage: Storage) -> Planned {
+        frame::begin(&mut self.frame);
+        let leases = &self.shared.leases;
+        let rules = Rules {
+            now: self.options.clock.now(),
+            limits: LogLimits::OURS,
+            storage,
+            body_bytes_max: self.options.group_bytes,
+            state_bytes_max: self.options.state_bytes_max,
+            is_current: &|right| leases.is_current(right),
+            is_in_use: &|cursor| leases.is_in_use(cursor),
+        };
+        let requests = jobs.iter().map(|job| &job.request);
+        let outcomes = plan::plan(&self.shared.state(), &rules, requests, &mut self.frame);
+        Planned { outcomes, body_len: self.frame.len() - frame::HEADER_LEN }
+    }
+
+    /// Sees to it that a frame fits where everybody may write.
+    fn find_room(&mut self, body_len: usize) -> Result<(), LogUnavailable> {
+        if body_len == 0 {
+            return Ok(());
+        }
+        if self.journal.fits(body_len) && !self.journal.segment.is_reserve {
+            return Ok(());
+        }
+        let next = self.preparer.take(capacity_for(body_len))?;
+        self.count_segment(next.capacity);
+        self.journal.advance(next);
+        Ok(())
+    }
+
+    /// The same for what may use the reserve.
+    fn find_reserve(&mut self, body_len: usize) -> bool {
+        if body_len == 0 || self.journal.fits(body_len) {
+            return true;
+        }
+        let Some(reserve) = self.preparer.take_reserve(capacity_for(body_len)) else {
+            return false;
+        };
+        tracing::warn!("the disk is full: only progress, trims and deletes are stored");
+        self.count_segment(reserve.capacity);
+        self.journal.advance(reserve);
+        true
+    }
+
+    fn count_segment(&self, bytes: u64) {
+        self.shared.segments.fetch_add(1, Ordering::Relaxed);
+        self.shared.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Writes the frame and syncs it. `None`: there was nothing to write.
+    fn write(&mut self, body_len: usize) -> Result<Option<Place>, WriteError> {
+        if body_len == 0 {
+            return Ok(None);
+        }
+        let place = self.journal.write(&mut self.frame)?;
+        let begun = Instant::now();
+        self.journal.sync(place)?;
+        self.options.observer.synced(begun.elapsed(), place.len as usize);
+        Ok(Some(place))
+    }
+
+    fn publish(&mut self, place: Place, body_len: usize) {
+        let body = self.shared.tail.push(place.frame, body_len, &mut self.frame);
+        self.shared.apply(place, &body);
+    }
+}
+
+/// A segment that holds a frame of this body.
+fn capacity_for(body_len: usize) -> u64 {
+    (segment::HEADER_LEN + frame::total(body_len)) as u64
+}
+
+/// A thread that waits for the disk must not wait for a guest's time slice as well. Where it is not
+/// allowed, it is merely slower.
+fn raise_priority() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), -15);
+}
