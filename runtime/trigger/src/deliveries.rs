@@ -1,6 +1,6 @@
 //! The deliveries of a feed: some are flying, the others sleep until they are due, or until an operator
 //! releases them.
-use crate::{age::Ageing, delivery::Delivery, failing::Failing, pages::Copied, seam::DeliveryId};
+use crate::{age::Ageing, delivery::Delivery, pages::Copied, seam::DeliveryId};
 use log_contract::{Offset, RecordBatch, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -93,17 +93,16 @@ impl Deliveries {
         self.flying.remove(&id)
     }
 
-    /// An operator lets all that is held go on, at once and with new budgets. The others keep their
-    /// pauses, but age anew.
-    pub(crate) fn release(&mut self, now: Timestamp, failing: &mut Failing, ageing: Ageing) {
+    /// An operator lets all that is held go on at once. The others keep their pauses, but age anew.
+    pub(crate) fn release(&mut self, now: Timestamp, ageing: Ageing) {
         let sleepers = std::mem::take(&mut self.sleeping);
         (self.due, self.expiring, self.held) = Default::default();
         self.held_records = 0;
         for Sleeper { mut delivery, .. } in sleepers.into_values() {
-            delivery.release(now, failing);
+            delivery.release(now);
             self.sleep(delivery, ageing);
         }
-        self.flying.values_mut().for_each(|delivery| delivery.release(now, failing));
+        self.flying.values_mut().for_each(|delivery| delivery.release(now));
     }
 
     /// Every record that waits here.

@@ -139,10 +139,9 @@ impl Delivery {
         }
     }
 
-    /// An operator has looked: what is held is tried again, at once and with a new budget.
-    pub(crate) fn release(&mut self, now: Timestamp, failing: &mut Failing) {
+    /// An operator has looked: what is held is tried again, at once.
+    pub(crate) fn release(&mut self, now: Timestamp) {
         for slice in self.stack.iter_mut().filter(|slice| slice.held.is_some()) {
-            failing.pardon(slice.span.head());
             (slice.held, slice.not_before) = (None, now);
             // Its answers are billed anew, too.
             self.billed = 0;

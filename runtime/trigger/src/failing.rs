@@ -85,9 +85,10 @@ impl Failing {
         self.by_head.remove(&head);
     }
 
-    /// An operator gives it a new budget: that must survive a restart.
-    pub(crate) fn pardon(&mut self, head: Offset) {
-        self.by_head.remove(&head);
+    /// An operator gives new budgets to what has none left: that must survive a restart.
+    pub(crate) fn pardon(&mut self, retry: &RetryPolicy) {
+        let is_over = |failure: &Failure| failure.is_final || retry.is_exhausted(failure.failures);
+        self.by_head.retain(|_, (failure, _)| !is_over(failure));
         self.is_news = true;
     }
 

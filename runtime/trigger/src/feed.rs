@@ -237,9 +237,10 @@ impl Feed {
     /// The operator wants it to go on, whatever held it. What is held by choice gets new budgets.
     fn on_release(&mut self, now: Timestamp) {
         self.guard.release();
-        if self.deliveries.held_records() > 0 {
+        if self.spec.on_failure == OnFailure::Hold {
             self.ageing.begin_anew(now);
-            self.deliveries.release(now, &mut self.failing, self.ageing);
+            self.failing.pardon(&self.spec.retry);
+            self.deliveries.release(now, self.ageing);
         }
         self.trouble.held_until = now.min(self.trouble.held_until);
         self.ledger.wait_until(now);

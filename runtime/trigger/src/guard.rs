@@ -19,8 +19,10 @@ pub(crate) struct Guard {
     /// Everything before it goes alone.
     alone_below: Offset,
     held: bool,
-    /// Cleared by passing the last suspect.
+    /// Cleared by passing the last that goes alone.
     one_by_one: bool,
+    /// Because of starts that ended without a word.
+    suspects_poison: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,7 @@ impl Guard {
             alone_below: next,
             held: unclean >= Self::HOLD_AT,
             one_by_one,
+            suspects_poison: one_by_one,
         }
     }
 
@@ -63,6 +66,10 @@ impl Guard {
 
     pub(crate) fn unclean(&self) -> u32 {
         self.unclean
+    }
+
+    pub(crate) fn suspects_poison(&self) -> bool {
+        self.suspects_poison
     }
 
     pub(crate) fn is_one_by_one(&self) -> bool {
@@ -102,6 +109,12 @@ impl Guard {
         self.alone_below = self.alone_below.max(below);
     }
 
+    /// Answers are too large to settle together: each shall be durable before the next, up to here.
+    pub(crate) fn go_one_by_one(&mut self, below: Offset) {
+        self.narrow(below);
+        self.one_by_one = true;
+    }
+
     /// What the settlement that is being made shall say: how many, and whether one is our own.
     pub(crate) fn memo(&mut self, next_moves: bool, ends_cleanly: bool) -> (u32, bool) {
         if self.mark == Mark::Wanted {
@@ -110,7 +123,7 @@ impl Guard {
         if ends_cleanly && !self.held {
             (self.unclean, self.own_mark) = (0, false);
         } else if next_moves {
-            self.unclean = if self.one_by_one { Self::SUSPECT_AT } else { 0 };
+            self.unclean = if self.suspects_poison { Self::SUSPECT_AT } else { 0 };
             self.own_mark = false;
         }
         (self.unclean, self.own_mark)
@@ -125,7 +138,7 @@ impl Guard {
             self.mark = Mark::Durable;
         }
         if self.suspects == 0 && self.alone_below <= next {
-            self.one_by_one = false;
+            (self.one_by_one, self.suspects_poison) = (false, false);
         }
     }
 

@@ -123,24 +123,28 @@ impl Feed {
     fn on_refused(&mut self, now: Timestamp, output: usize, why: &RefusedOutput) {
         match self.ledger.refused(output, why) {
             Culprit::Company => {
+                self.trouble.log = None;
                 self.failing.is_news = true;
                 self.ledger.wait_until(now);
             }
+            Culprit::Crowd => {
+                self.trouble.log = None;
+                self.guard.go_one_by_one(self.cursor);
+                self.rewind();
+            }
             Culprit::Function { span, version } => {
+                self.trouble.log = None;
                 self.blame(now, &span, version, why);
                 self.rewind();
             }
+            Culprit::Gone => {
+                self.not_settled(why.to_string());
+                self.rewind();
+                self.trouble.held_until = self.pause_from(now);
+            }
             Culprit::Ours => {
                 self.not_settled(why.to_string());
-                let until = self.pause_from(now);
-                match why {
-                    // The next answers may name another topic of that name.
-                    RefusedOutput::NoTopic(_) => {
-                        self.rewind();
-                        self.trouble.held_until = until;
-                    }
-                    _ => self.ledger.wait_until(until),
-                }
+                self.ledger.wait_until(self.pause_from(now));
             }
         }
     }

@@ -56,7 +56,11 @@ pub(crate) enum Culprit {
     Function { span: Span, version: u32 },
     /// Nobody: too many answers went together. They will go one by one.
     Company,
-    /// A topic that is gone, a dead letter that does not fit: nothing that another attempt would cure.
+    /// Nobody: they are too large together, and fewer of them have too many ranges.
+    Crowd,
+    /// The topic of an output is gone: the operator's doing. Another attempt may name another.
+    Gone,
+    /// A dead letter: what is to be done about it is no function's to do.
     Ours,
 }
 
@@ -251,14 +255,17 @@ impl Ledger {
         let Sent { pieces, owners, .. } = self.take_sent();
         let answers = self.unsettled.iter().take(pieces).filter(|piece| !piece.goes_on).count();
         let guilty = match why {
+            RefusedOutput::NoTopic(_) if output < owners.len() => return Culprit::Gone,
             RefusedOutput::NoTopic(_) => None,
             RefusedOutput::TooLarge { .. } if answers > 1 && self.singly == 0 => {
                 self.singly = pieces;
                 return Culprit::Company;
             }
-            RefusedOutput::TooLarge { .. } if answers > 1 => None,
+            RefusedOutput::TooLarge { .. } if answers > 1 => return Culprit::Crowd,
             RefusedOutput::TooLarge { .. } => {
-                (0..pieces).max_by_key(|nth| self.unsettled[*nth].weight())
+                let handled =
+                    |nth: &usize| matches!(self.unsettled[*nth].effect, Effect::Handled { .. });
+                (0..pieces).find(handled)
             }
             RefusedOutput::RecordTooLarge { .. } => owners.get(output).copied(),
             RefusedOutput::StateTooLarge { name, bytes, .. } => self.writer(pieces, name, *bytes),

@@ -38,7 +38,8 @@ pub enum Event {
     /// How many attempts may run at once from now on. 0 = pause.
     Width(usize),
     /// The operator lets a held feed go on: what the guard, an invalid settlement or
-    /// `on_failure: hold` holds. Held records get a new budget, and their age counts from now.
+    /// `on_failure: hold` holds. Then what had used up its budget has a new one, and no record's age
+    /// counts from before.
     Release,
     Drain,
     LeaseLost,

@@ -58,7 +58,8 @@ pub enum State {
     Paused,
     /// Too many gaps above the watermark: waits for a retry to close one.
     WaitingForRanges,
-    /// The poison guard looks for the record that takes the host down.
+    /// Each record is durable before the next: the poison guard looks for the one that takes the host
+    /// down, or answers were too large together.
     OneByOne,
     WaitingForRetry,
     Running,
@@ -101,6 +102,8 @@ pub enum Reason {
     Invalid(Arc<str>),
     /// So many starts ended at this position without a word.
     Poison { starts: u32 },
+    /// Answers are too large to settle together, and too scattered to settle apart.
+    TooLarge,
     /// `on_failure: hold`.
     GivenUp { condition: Condition, error: Option<LastError> },
     /// So many ranges are finished above the watermark, and there is no room for more.
@@ -121,6 +124,7 @@ impl fmt::Display for Reason {
             Self::Poison { starts } => {
                 write!(f, "{starts} starts ended at this record without a word")
             }
+            Self::TooLarge => f.write_str("answers are too large to settle together"),
             Self::GivenUp { condition, error: Some(error) } => {
                 write!(f, "`{}`, held for an operator: {error}", condition.name())
             }

@@ -111,10 +111,14 @@ impl Feed {
                 let ranges = self.batcher.taken().ahead().len();
                 About { reason: Some(Reason::Ranges { ranges }), ..self.about_next() }
             }
-            State::OneByOne => About {
-                reason: Some(Reason::Poison { starts: self.guard.unclean() }),
-                ..About::default()
-            },
+            State::OneByOne => {
+                let starts = self.guard.unclean();
+                let reason = match self.guard.suspects_poison() {
+                    true => Reason::Poison { starts },
+                    false => Reason::TooLarge,
+                };
+                About { reason: Some(reason), ..About::default() }
+            }
             State::WaitingForRetry => self.about_next(),
             State::Running | State::Idle | State::Paused | State::Draining | State::Stopped => {
                 About::default()
