@@ -352,3 +352,6 @@ fn fold(word: u64) -> u64 {
     let product = u128::from(word) * 0xD6E8_FEB8_6659_FD93;
     (product >> 64) as u64 ^ product as u64
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

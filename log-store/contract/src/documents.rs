@@ -24,13 +24,15 @@ pub enum Expect {
     Version(u64),
 }
 
-/// Documents by key. Durable when a call returns. Each sentence is a test of the conformance suite.
+/// Documents by key. Durable when a call returns; `Closed` once the log is. Each sentence is a test of
+/// the conformance suite.
 #[async_trait]
 pub trait Documents: Send + Sync + fmt::Debug {
     async fn get(&self, key: &str) -> Result<Option<Document>, LogUnavailable>;
 
     /// Puts (`Some`) or deletes (`None`), if what is there is as expected; answers the new version.
-    /// Deleting nothing under `Anything` does nothing.
+    /// Deleting nothing, where that was expected or `Anything`, does nothing; it answers the newest
+    /// version over all keys.
     async fn put(
         &self,
         key: &str,
@@ -48,7 +50,7 @@ pub trait Documents: Send + Sync + fmt::Debug {
 /// Bytes by digest: the components. Durable when a call returns.
 #[async_trait]
 pub trait Blobs: Send + Sync + fmt::Debug {
-    /// Keeps the bytes and answers their digest. The same again does nothing.
+    /// Keeps the bytes and answers their digest. The same again does nothing, but mends what is damaged.
     async fn keep(&self, bytes: Bytes) -> Result<Digest, BlobError>;
 
     /// `None` if they are not here. Bytes whose digest does not fit are `Damaged`, never given.

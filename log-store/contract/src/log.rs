@@ -78,8 +78,8 @@ pub trait Log: Send + Sync + fmt::Debug {
     ) -> Result<Appended, AppendError>;
 
     /// Waits up to `budget.wait_max` for the first record (the poll), and gives what is there within
-    /// the budget. Offsets grow but may have holes: go on at the page's `next`. From beyond the end it
-    /// waits, too. `Trimmed` if `from` is gone.
+    /// the budget; an empty page when the wait is over. Offsets grow but may have holes: go on at the
+    /// page's `next`. From beyond the end it waits, too. `Trimmed` if `from` is gone.
     async fn read(
         &self,
         partition: PartitionRef,
@@ -87,7 +87,8 @@ pub trait Log: Send + Sync + fmt::Debug {
         budget: ReadBudget,
     ) -> Result<ReadPage, ReadError>;
 
-    /// What lies before is gone when it returns. Trimming what is trimmed does nothing.
+    /// What lies before is gone when it returns. Trimming what is trimmed does nothing. No cursor
+    /// moves.
     async fn trim(&self, partition: PartitionRef, before: Offset) -> Result<(), TrimError>;
 
     async fn bounds(&self, partition: PartitionRef) -> Result<OffsetBounds, ReadError>;
@@ -96,8 +97,9 @@ pub trait Log: Send + Sync + fmt::Debug {
     async fn offset_at(&self, partition: PartitionRef, at: Timestamp) -> Result<Offset, ReadError>;
 
     /// Takes part in sharing out the partitions of the inputs under `cursor`. With one member it gets
-    /// a lease on each; a second member of the same cursor waits until leases are given back. At most
-    /// one lease per (cursor, partition) is current.
+    /// a lease on each, also on partitions that are added; a second member of the same cursor waits
+    /// until leases are given back. At most one lease per (cursor, partition) is current. A lease
+    /// outlives its member; what a member was not told of yet goes to another.
     async fn join(
         &self,
         cursor: &CursorName,
@@ -106,23 +108,26 @@ pub trait Log: Send + Sync + fmt::Debug {
 
     /// All of it becomes visible, or none; durable when it returns. Refused under a lease that is no
     /// longer current. Settlements of one lease are applied in the order of the calls. Progress goes
-    /// back only with `rewind`. A settlement of another lease that is refused fails no other.
+    /// back only with `rewind`. A settlement of another lease that is refused fails no other. What is
+    /// refused leaves nothing, and the lease stays as good as it was. Which one is refused, and why:
+    /// [`crate::check::settlement`].
     async fn settle(&self, lease: &Lease, settlement: Settlement) -> Result<Settled, SettleError>;
 
-    /// The durable values, in the order of `keys`.
+    /// The durable values, in the order of `keys`. Refused under a lease that is no longer current.
     async fn state(
         &self,
         lease: &Lease,
         keys: &[StateKey],
     ) -> Result<Vec<Option<Bytes>>, StateError>;
 
-    /// Sorted by name. A cursor exists from its first settlement on.
+    /// Sorted by name. A cursor exists from its first settlement on, for as long as it has a position.
     async fn cursors(&self) -> Result<Vec<CursorInfo>, LogUnavailable>;
 
     /// Its positions and state are gone when it returns. Refused while it is in use.
     async fn delete_cursor(&self, cursor: &CursorName) -> Result<(), DeleteCursorError>;
 
     /// Takes nothing more, makes durable what was taken, and says that this was a clean end.
-    /// Afterwards everything answers `Closed`.
+    /// Afterwards everything answers `Closed`, also to those who wait; members get `None`. Closing
+    /// again does nothing.
     async fn close(&self);
 }

@@ -99,3 +99,6 @@ fn extend<'a>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,3 +168,6 @@ impl From<RecordBatch> for Span {
         span
     }
 }
+
+#[cfg(test)]
+mod tests;

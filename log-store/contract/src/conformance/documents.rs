@@ -81,7 +81,7 @@ pub async fn a_put_needs_what_it_expects(trial: Trial) {
 
 pub async fn to_delete_nothing_does_nothing(trial: Trial) {
     let version = put(&trial, "a", "1").await;
-    delete(&trial, "b").await;
+    assert_eq!(delete(&trial, "b").await, version);
     trial.stores.documents.put("b", None, Expect::Nothing).await.expect("as expected");
     let mut change = Box::pin(trial.stores.documents.changed(version));
     assert!(is_waiting(&mut change).await, "nothing has changed");

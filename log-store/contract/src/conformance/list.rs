@@ -150,6 +150,10 @@ macro_rules! conformance_durable {
                 what_was_trimmed_stays_gone_and_offsets_go_on
                 an_offset_never_comes_back
                 the_logs_time_never_goes_back
+                documents_remain_and_versions_go_on
+                blobs_remain
+                a_damaged_blob_is_never_given;
+            resumed:
                 a_settlement_remains_whole
                 a_rewind_remains
                 what_was_deleted_stays_deleted
@@ -157,9 +161,6 @@ macro_rules! conformance_durable {
                 a_crash_before_any_settlement_is_nothing
                 a_lease_of_the_process_before_is_void
                 what_was_acknowledged_survives_a_crash_in_full_run
-                documents_remain_and_versions_go_on
-                blobs_remain
-                a_damaged_blob_is_never_given
                 every_state_entry_remains;
         }
     };
@@ -198,6 +199,7 @@ mod tests {
             include_str!("blobs.rs"),
             include_str!("closing.rs"),
             include_str!("durable.rs"),
+            include_str!("resumed.rs"),
             include_str!("full.rs"),
         ];
         let mut count = 0;

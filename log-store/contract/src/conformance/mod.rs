@@ -3,7 +3,7 @@
 //!
 //! A log's test file gives a [`Fixture`] for each list it passes:
 //!
-//! ```ignore
+//! ```text
 //! log_contract::conformance!(MyFixture::new());
 //! log_contract::conformance_durable!(MyFixture::new());
 //! log_contract::conformance_full!(MyFixture::new());
@@ -25,6 +25,7 @@ pub mod full;
 pub mod leases;
 pub mod read;
 pub mod refusals;
+pub mod resumed;
 pub mod settle;
 pub mod state;
 pub mod topics;
