@@ -2,7 +2,9 @@
 //!
 //! What lives here is as little as the world allows: no std, no SDK, no WASI import, an allocator that only moves a
 //! pointer, and vectors that are moved and never copied. It must never learn to do anything else.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+// Natively there is nothing to build: no native linker takes the exports' names.
+#![cfg(target_family = "wasm")]
+#![no_std]
 #![expect(unsafe_code, reason = "without std, this file itself is the seam to the host")]
 
 extern crate alloc;
@@ -34,7 +36,6 @@ impl Guest for Identity {
 
 export!(Identity);
 
-#[cfg(target_arch = "wasm32")]
 mod bare {
     use core::alloc::{GlobalAlloc, Layout};
 
@@ -46,7 +47,12 @@ mod bare {
     /// # Safety
     /// Called by the host alone, by the rules of the canonical ABI.
     #[unsafe(export_name = "cabi_realloc")]
-    unsafe extern "C" fn realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
+    unsafe extern "C" fn realloc(
+        old: *mut u8,
+        old_size: usize,
+        align: usize,
+        size: usize,
+    ) -> *mut u8 {
         if size == 0 {
             return core::ptr::without_provenance_mut(align);
         }

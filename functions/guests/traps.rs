@@ -22,5 +22,9 @@ fn handle(record: Record<'_>) -> Output {
 #[inline(never)]
 fn deeper(depth: u64) -> u64 {
     // Endless, but not so that a compiler sees it; and what follows the call keeps it from being a jump.
-    if std::hint::black_box(depth) == 0 { 0 } else { deeper(depth | 1).wrapping_add(std::hint::black_box(depth)) }
+    if std::hint::black_box(depth) == 0 {
+        0
+    } else {
+        deeper(depth | 1).wrapping_add(std::hint::black_box(depth))
+    }
 }

@@ -1,6 +1,12 @@
 //! What wit-bindgen makes of `wit/function.wit`. Nothing by hand lives here but the names that the rest uses.
 #![allow(unsafe_code, reason = "the generated code is the seam to the host")]
-#![allow(missing_debug_implementations, unreachable_pub, elided_lifetimes_in_paths, clippy::all, reason = "generated")]
+#![allow(
+    missing_debug_implementations,
+    unreachable_pub,
+    elided_lifetimes_in_paths,
+    clippy::all,
+    reason = "generated"
+)]
 
 wit_bindgen::generate!({
     path: "../../wit",

@@ -67,7 +67,9 @@ impl From<Reject> for Failure {
         match reject {
             Reject::Rejected(reason) => Self::Rejected(reason),
             Reject::Permanent(reason) => Self::Permanent(reason),
-            Reject::Unavailable { reason, retry_after } => Self::Unavailable { reason, retry_after },
+            Reject::Unavailable { reason, retry_after } => {
+                Self::Unavailable { reason, retry_after }
+            }
         }
     }
 }

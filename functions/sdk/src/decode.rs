@@ -22,11 +22,14 @@ fn reason(text: &[u8], error: &serde_json::Error) -> String {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let said = shortened(said.strip_suffix(&place).unwrap_or(&said));
     match error.classify() {
-        Category::Eof if text.iter().all(u8::is_ascii_whitespace) => "the value is empty".to_owned(),
+        Category::Eof if text.iter().all(u8::is_ascii_whitespace) => {
+            "the value is empty".to_owned()
+        }
         Category::Syntax | Category::Eof | Category::Io => format!("not JSON: {said}{place}"),
         Category::Data => {
             let path = path_at(text, consumed(text, error.line(), error.column()));
-            let missing = said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+            let missing =
+                said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
             match (missing, path.as_str()) {
                 (Some(field), "") => format!("`{field}` is missing"),
                 (Some(field), _) => format!("`{path}.{field}` is missing"),
@@ -163,13 +166,18 @@ mod tests {
             "`id`: invalid type: integer `7`, expected a string"
         );
         let items = |items: &str| {
-            refused(&format!("{{\"id\":\"1\",\n \"customer\":{{\"id\":\"a\\\"{{\"}},\n\"items\":{items} }}"))
+            refused(&format!(
+                "{{\"id\":\"1\",\n \"customer\":{{\"id\":\"a\\\"{{\"}},\n\"items\":{items} }}"
+            ))
         };
         assert_eq!(
             items(r#"[{"qty":1},{"qty": "two" }]"#),
             "`items[1].qty`: invalid type: string \"two\", expected u32"
         );
-        assert_eq!(items(r#"[{"qty":1},{"qty":[1]}]"#), "`items[1].qty`: invalid type: sequence, expected u32");
+        assert_eq!(
+            items(r#"[{"qty":1},{"qty":[1]}]"#),
+            "`items[1].qty`: invalid type: sequence, expected u32"
+        );
         assert_eq!(
             items(r#"[{"qty":-1}]"#),
             "`items[0].qty`: invalid value: integer `-1`, expected u32"
@@ -177,7 +185,9 @@ mod tests {
         assert_eq!(items(r#"[{"qty":null}]"#), "`items[0].qty`: invalid type: null, expected u32");
         assert_eq!(items(r#"[{"qty":1},{}]"#), "`items[1].qty` is missing");
         assert_eq!(items("{}"), "`items`: invalid type: map, expected a sequence");
-        assert!(items(r#"[{"qty":1,"kind":"boot"}]"#).starts_with("`items[0].kind`: unknown variant"));
+        assert!(
+            items(r#"[{"qty":1,"kind":"boot"}]"#).starts_with("`items[0].kind`: unknown variant")
+        );
         assert!(items(r#"[{"qty":1,"qty":2}]"#).starts_with("`items[0].qty`: duplicate field"));
     }
 
@@ -186,7 +196,11 @@ mod tests {
         assert_eq!(refused(""), "the value is empty");
         assert_eq!(refused("hello"), "not JSON: expected value at line 1 column 1");
         assert!(refused(r#"{"id":"#).starts_with("not JSON: EOF while parsing"));
-        assert!(json::<Order>(Some(b"{\"id\":\"\xff\"}")).expect_err("refused").starts_with("not JSON: "));
+        assert!(
+            json::<Order>(Some(b"{\"id\":\"\xff\"}"))
+                .expect_err("refused")
+                .starts_with("not JSON: ")
+        );
         assert_eq!(refused("[]"), "invalid length 0, expected struct Order with 3 elements");
     }
 
@@ -198,7 +212,10 @@ mod tests {
 
     #[test]
     fn a_reason_stays_short() {
-        let long = format!(r#"{{"id":"1","customer":{{"id":"a"}},"items":[{{"qty":"{}"}}]}}"#, "é".repeat(9999));
+        let long = format!(
+            r#"{{"id":"1","customer":{{"id":"a"}},"items":[{{"qty":"{}"}}]}}"#,
+            "é".repeat(9999)
+        );
         assert!(refused(&long).chars().count() < 400);
     }
 

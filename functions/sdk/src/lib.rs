@@ -79,3 +79,9 @@ pub use state::State;
 #[cfg(all(feature = "bump", target_arch = "wasm32"))]
 #[global_allocator]
 static ALLOCATOR: millstream_bump::Bump = millstream_bump::Bump::new();
+
+// So that what the README shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -87,7 +87,8 @@ impl Output {
 /// The record as it came: value and headers, and its key.
 impl From<Record<'_>> for Output {
     fn from(record: Record<'_>) -> Self {
-        let headers = record.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+        let headers =
+            record.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
         let value = record.value().map(<[u8]>::to_vec);
         Self { topic: None, key: Key::OfSource, value, headers }
     }
@@ -142,7 +143,12 @@ impl Outputs {
     }
 
     /// Appends all of one record's outputs; its key goes into the last one and is copied for the others only.
-    pub(crate) fn take(&mut self, index: u32, key: &mut Option<Vec<u8>>, outputs: &mut Vec<Output>) {
+    pub(crate) fn take(
+        &mut self,
+        index: u32,
+        key: &mut Option<Vec<u8>>,
+        outputs: &mut Vec<Output>,
+    ) {
         let mut left = outputs.len();
         for output in outputs.drain(..) {
             left -= 1;
@@ -156,7 +162,8 @@ impl Outputs {
         if !self.failed.is_empty() {
             self.failed.sort_by_key(|failed| failed.index);
             self.failed.dedup_by_key(|failed| failed.index);
-            let is_failed = |index| self.failed.binary_search_by_key(&index, |each| each.index).is_ok();
+            let is_failed =
+                |index| self.failed.binary_search_by_key(&index, |each| each.index).is_ok();
             self.made.retain(|output| !output.source.is_some_and(is_failed));
         }
         bindings::Response { outputs: self.made, failed: self.failed }

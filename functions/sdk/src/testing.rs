@@ -91,7 +91,9 @@ impl Partition {
 impl Answer {
     /// The outputs' values as text.
     pub fn values(&self) -> Vec<String> {
-        let text = |output: &Output| String::from_utf8_lossy(output.value.as_deref().unwrap_or_default()).into_owned();
+        let text = |output: &Output| {
+            String::from_utf8_lossy(output.value.as_deref().unwrap_or_default()).into_owned()
+        };
         self.outputs.iter().map(text).collect()
     }
 }
@@ -133,11 +135,14 @@ pub(crate) mod host {
         act: impl FnOnce(&mut Invocation, (Option<Vec<u8>>, String)) -> T,
     ) -> T {
         INVOCATION.with_borrow_mut(|invocation| {
-            let invocation = invocation.as_mut().expect("state exists only within `Partition::hand`");
+            let invocation =
+                invocation.as_mut().expect("state exists only within `Partition::hand`");
             let key = match scope {
                 Scope::Partition => None,
                 Scope::KeyOf(index) => Some(
-                    invocation.keys[index as usize].clone().expect("the record has no key, so no state"),
+                    invocation.keys[index as usize]
+                        .clone()
+                        .expect("the record has no key, so no state"),
                 ),
             };
             act(invocation, (key, name.to_owned()))

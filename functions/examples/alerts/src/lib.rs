@@ -65,7 +65,8 @@ mod tests {
 
     fn rules(partition: &mut Partition, order: &str) -> Vec<String> {
         let answer = partition.hand(handle, [("c-7", order)]).expect("handled");
-        let alerts = answer.values().into_iter().map(|text| json::from_str::<Value>(&text).expect("JSON"));
+        let alerts =
+            answer.values().into_iter().map(|text| json::from_str::<Value>(&text).expect("JSON"));
         alerts.map(|alert| alert["rule"].as_str().expect("a rule").to_owned()).collect()
     }
 
@@ -115,7 +116,8 @@ mod tests {
 
     #[test]
     fn what_is_no_enriched_order_fails_for_good_and_names_the_field() {
-        let answer = Partition::new().hand(handle, [("c-7", r#"{"order_id":"o-1"}"#)]).expect("handled");
+        let answer =
+            Partition::new().hand(handle, [("c-7", r#"{"order_id":"o-1"}"#)]).expect("handled");
         assert_eq!(answer.failed[0].reason, "`customer_id` is missing");
     }
 }

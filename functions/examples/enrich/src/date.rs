@@ -5,7 +5,8 @@ pub(crate) fn unix_ms(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     let number = |from: usize, count: usize| -> Option<i64> {
         let digits = bytes.get(from..from + count)?;
-        let digit = |sum: i64, byte: &u8| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'));
+        let digit =
+            |sum: i64, byte: &u8| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'));
         digits.iter().try_fold(0, digit)
     };
     let is = |at: usize, any_of: &[u8]| bytes.get(at).is_some_and(|byte| any_of.contains(byte));
@@ -85,9 +86,18 @@ mod tests {
     #[test]
     fn what_is_no_time_is_none() {
         for text in [
-            "", "yesterday", "2026-11-24", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-24T24:00:00Z",
-            "2026-11-24T14:15:21", "2026-11-24T14:15:21.Z", "2026-11-24T14:15:21Zulu", "1969-12-31T23:59:59Z",
-            "2026-11-24T14:15:21+99:00", "２０２６-11-24T14:15:21Z",
+            "",
+            "yesterday",
+            "2026-11-24",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-11-24T24:00:00Z",
+            "2026-11-24T14:15:21",
+            "2026-11-24T14:15:21.Z",
+            "2026-11-24T14:15:21Zulu",
+            "1969-12-31T23:59:59Z",
+            "2026-11-24T14:15:21+99:00",
+            "２０２６-11-24T14:15:21Z",
         ] {
             assert_eq!(unix_ms(text), None, "{text}");
         }

@@ -29,8 +29,9 @@ impl Enriched {
         not_blank("customer.id", &order.customer.id)?;
         upper_letters("customer.country", &order.customer.country, 2)?;
         upper_letters("currency", &order.currency, 3)?;
-        let placed_at_ms = date::unix_ms(&order.placed_at)
-            .ok_or_else(|| format!("`placed_at`: {:?} is no RFC 3339 time since 1970", shortened(&order.placed_at)))?;
+        let placed_at_ms = date::unix_ms(&order.placed_at).ok_or_else(|| {
+            format!("`placed_at`: {:?} is no RFC 3339 time since 1970", shortened(&order.placed_at))
+        })?;
         let mut item_count = 0u64;
         let mut total_cents = 0u64;
         let mut top = (0, "");
@@ -80,17 +81,20 @@ fn shortened(text: &str) -> String {
 
 fn region(country: &str) -> &'static str {
     match country {
-        "AT" | "BE" | "BG" | "CY" | "CZ" | "DE" | "DK" | "EE" | "ES" | "FI" | "FR" | "GR" | "HR" | "HU" | "IE"
-        | "IT" | "LT" | "LU" | "LV" | "MT" | "NL" | "PL" | "PT" | "RO" | "SE" | "SI" | "SK" => "eu",
-        "AL" | "BA" | "CH" | "GB" | "IS" | "LI" | "MD" | "ME" | "MK" | "NO" | "RS" | "UA" => "europe",
+        "AT" | "BE" | "BG" | "CY" | "CZ" | "DE" | "DK" | "EE" | "ES" | "FI" | "FR" | "GR"
+        | "HR" | "HU" | "IE" | "IT" | "LT" | "LU" | "LV" | "MT" | "NL" | "PL" | "PT" | "RO"
+        | "SE" | "SI" | "SK" => "eu",
+        "AL" | "BA" | "CH" | "GB" | "IS" | "LI" | "MD" | "ME" | "MK" | "NO" | "RS" | "UA" => {
+            "europe"
+        }
         "US" | "CA" => "north-america",
-        "AR" | "BO" | "BR" | "CL" | "CO" | "CR" | "DO" | "EC" | "GT" | "MX" | "PA" | "PE" | "PY" | "UY" => {
-            "latin-america"
+        "AR" | "BO" | "BR" | "CL" | "CO" | "CR" | "DO" | "EC" | "GT" | "MX" | "PA" | "PE"
+        | "PY" | "UY" => "latin-america",
+        "AU" | "CN" | "HK" | "ID" | "IN" | "JP" | "KR" | "MY" | "NZ" | "PH" | "SG" | "TH"
+        | "TW" | "VN" => "asia-pacific",
+        "AE" | "EG" | "GH" | "IL" | "KE" | "MA" | "NG" | "SA" | "TN" | "TR" | "ZA" => {
+            "middle-east-africa"
         }
-        "AU" | "CN" | "HK" | "ID" | "IN" | "JP" | "KR" | "MY" | "NZ" | "PH" | "SG" | "TH" | "TW" | "VN" => {
-            "asia-pacific"
-        }
-        "AE" | "EG" | "GH" | "IL" | "KE" | "MA" | "NG" | "SA" | "TN" | "TR" | "ZA" => "middle-east-africa",
         _ => "other",
     }
 }

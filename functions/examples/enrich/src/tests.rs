@@ -28,7 +28,8 @@ fn without(field: &str) -> Value {
 
 #[test]
 fn an_order_comes_out_with_its_sums_under_its_own_key() {
-    let answer = Partition::new().hand(handle, [("c-7", order().to_string().as_str())]).expect("handled");
+    let answer =
+        Partition::new().hand(handle, [("c-7", order().to_string().as_str())]).expect("handled");
     assert_eq!(answer.outputs[0].key.as_deref(), Some(b"c-7".as_slice()));
     assert_eq!(answer.outputs[0].source, Some(0));
     let enriched: Value = millstream::json::from_str(&answer.values()[0]).expect("JSON");
@@ -47,7 +48,8 @@ fn cancelled_and_empty_orders_are_handled_and_gone() {
     let mut nothing = with("/items/0/qty", json!(0));
     nothing["items"][1]["qty"] = json!(0);
     for order in [cancelled, with("/items", json!([])), nothing] {
-        let answer = Partition::new().hand(handle, [("c-7", order.to_string().as_str())]).expect("handled");
+        let answer =
+            Partition::new().hand(handle, [("c-7", order.to_string().as_str())]).expect("handled");
         assert!(answer.outputs.is_empty() && answer.failed.is_empty(), "{order}");
     }
 }
@@ -72,7 +74,8 @@ fn a_malformed_order_fails_for_good_and_its_reason_names_the_field() {
         (with("/items/1/sku", json!("")), "`items[1].sku`"),
         (with("/items/1/price_cents", json!(u64::MAX)), "`items[1].price_cents`"),
     ] {
-        let answer = Partition::new().hand(handle, [("c-7", order.to_string().as_str())]).expect("handled");
+        let answer =
+            Partition::new().hand(handle, [("c-7", order.to_string().as_str())]).expect("handled");
         assert!(answer.outputs.is_empty(), "{order}");
         assert_eq!(answer.failed[0].blame, Blame::Permanent, "{order}");
         assert!(answer.failed[0].reason.starts_with(field), "{order}: {}", answer.failed[0].reason);

@@ -18,7 +18,9 @@ pub(crate) enum Parsed<'a> {
     Dpkg(dated::Dpkg<'a>),
     Dated(dated::Dated<'a>),
     /// The object as it came, byte for byte, under a name of its own, since it may well have a `kind` itself.
-    Json { fields: &'a RawValue },
+    Json {
+        fields: &'a RawValue,
+    },
 }
 
 /// `now_ms` lends its year to times that have none.
@@ -27,8 +29,8 @@ pub(crate) fn parse(line: &str, now_ms: u64) -> Result<Parsed<'_>, String> {
         return Err("the line is empty".to_owned());
     }
     if line.trim_start().starts_with('{') {
-        let object: &RawValue =
-            serde_json::from_str(line).map_err(|error| format!("begins like a JSON object, but is none: {error}"))?;
+        let object: &RawValue = serde_json::from_str(line)
+            .map_err(|error| format!("begins like a JSON object, but is none: {error}"))?;
         return Ok(Parsed::Json { fields: object });
     }
     if let Some(parsed) = syslog::parse(line, now_ms)? {

@@ -7,7 +7,7 @@
 //! whenever everything was freed, and only a function that keeps something for ever in a static grows from call to
 //! call: such a function takes Rust's own allocator.
 //!
-//! ```ignore
+//! ```text
 //! #[global_allocator]
 //! static ALLOCATOR: millstream_bump::Bump = millstream_bump::Bump::new();
 //! ```

@@ -53,7 +53,9 @@ pub(super) fn parse(line: &str) -> Result<Option<Access<'_>>, String> {
     let (status, rest) = word(numbers);
     let (bytes, rest) = word(rest);
     let Some(status) = number::<u16>(status) else { return broken("the status is no number") };
-    let Some(bytes) = number::<u64>(bytes) else { return broken("the size is neither a number nor `-`") };
+    let Some(bytes) = number::<u64>(bytes) else {
+        return broken("the size is neither a number nor `-`");
+    };
     let (referer, rest) = quoted(rest);
     let (user_agent, rest) = quoted(rest);
     let (request, [method, path, protocol]) = split_http(request);
@@ -96,7 +98,8 @@ fn split_who(who: &str) -> Option<Who<'_>> {
         return None;
     }
     let port = first.rsplit_once(':').map(|(_, port)| port);
-    let is_port = port.is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_port =
+        port.is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
     if is_port && second != "-" && !after_third.is_empty() {
         return Some((Some(first), second, given(third), given(after_third)));
     }
@@ -116,7 +119,8 @@ fn split_request(rest: &str) -> Option<(&str, &str)> {
     };
     // Old servers escaped nothing, so that a request which ends with a backslash seems to escape its closing quote:
     // the first quote that a status follows closes it all the same, unless one without a backslash does.
-    let quotes = || text.match_indices('"').map(|(at, _)| at).filter(|at| is_followed_by_status(*at));
+    let quotes =
+        || text.match_indices('"').map(|(at, _)| at).filter(|at| is_followed_by_status(*at));
     let end = quotes().find(|at| !is_escaped(text, *at)).or_else(|| quotes().next())?;
     Some((&text[..end], &text[end + 1..]))
 }
@@ -125,7 +129,9 @@ fn split_request(rest: &str) -> Option<(&str, &str)> {
 /// escaped does not end it: behind the end there is a blank or nothing.
 fn quoted(rest: &str) -> (Option<Cow<'_, str>>, &str) {
     let Some(text) = rest.trim_start().strip_prefix('"') else { return (None, rest) };
-    let closes = |at: &usize| !is_escaped(text, *at) && (text.len() == at + 1 || text[at + 1..].starts_with(' '));
+    let closes = |at: &usize| {
+        !is_escaped(text, *at) && (text.len() == at + 1 || text[at + 1..].starts_with(' '))
+    };
     let end = text.match_indices('"').map(|(at, _)| at).find(closes);
     // A line that was cut ends in the middle of it.
     let (inside, rest) = end.map_or((text, ""), |end| (&text[..end], &text[end + 1..]));
@@ -138,14 +144,19 @@ fn is_escaped(text: &str, at: usize) -> bool {
 
 /// The request if it is no HTTP, and method, path and protocol if it is. Also HTTP/0.9, which names no protocol.
 fn split_http(request: &str) -> (Option<Cow<'_, str>>, [Option<Cow<'_, str>>; 3]) {
-    let is_method = |word: &str| (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'));
-    let http = request.split_once(' ').filter(|(method, _)| is_method(method)).and_then(|(method, rest)| {
-        match rest.rsplit_once(' ') {
-            Some((path, protocol)) if protocol.starts_with("HTTP/") => Some([method, path, protocol]),
+    let is_method = |word: &str| {
+        (1..=32).contains(&word.len())
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
+    };
+    let http = request.split_once(' ').filter(|(method, _)| is_method(method)).and_then(
+        |(method, rest)| match rest.rsplit_once(' ') {
+            Some((path, protocol)) if protocol.starts_with("HTTP/") => {
+                Some([method, path, protocol])
+            }
             _ if rest.starts_with('/') && !rest.contains(' ') => Some([method, rest, ""]),
             _ => None,
-        }
-    });
+        },
+    );
     match http {
         Some(parts) => (None, parts.map(|part| given(part).map(unescaped))),
         None => (given(request).map(unescaped), [None, None, None]),

@@ -41,8 +41,8 @@ pub(crate) struct Dpkg<'a> {
 }
 
 const LEVELS: [&str; 16] = [
-    "trace", "debug", "info", "notice", "warn", "warning", "error", "err", "crit", "critical", "fatal", "alert", "emerg",
-    "panic", "verbose", "severe",
+    "trace", "debug", "info", "notice", "warn", "warning", "error", "err", "crit", "critical",
+    "fatal", "alert", "emerg", "panic", "verbose", "severe",
 ];
 
 pub(super) fn parse(line: &str) -> Option<Parsed<'_>> {
@@ -51,7 +51,11 @@ pub(super) fn parse(line: &str) -> Option<Parsed<'_>> {
     if let Some(parsed) = dpkg(rest) {
         return Some(Parsed::Dpkg(Dpkg { time: stamped.time, ..parsed }));
     }
-    Some(Parsed::Dated(Dated { time: stamped.time, level: level_in(rest), message: rest.trim_end() }))
+    Some(Parsed::Dated(Dated {
+        time: stamped.time,
+        level: level_in(rest),
+        message: rest.trim_end(),
+    }))
 }
 
 pub(super) fn is_level(word: &str) -> bool {
@@ -61,7 +65,8 @@ pub(super) fn is_level(word: &str) -> bool {
 /// A level is the first word, or the second behind a dash, a thread or a process in brackets.
 fn level_in(rest: &str) -> Option<String> {
     let words = rest.split_whitespace().take(3);
-    let mut bare = words.map(|word| word.trim_matches(['[', ']', '(', ')', '<', '>', ':', '|', '-']));
+    let mut bare =
+        words.map(|word| word.trim_matches(['[', ']', '(', ')', '<', '>', ':', '|', '-']));
     bare.find(|word| is_level(word)).map(str::to_ascii_lowercase)
 }
 
@@ -79,7 +84,8 @@ fn dpkg(rest: &str) -> Option<Dpkg<'_>> {
             Some(Dpkg { action, status, package, architecture, version, ..Dpkg::default() })
         }
         [
-            action @ ("install" | "upgrade" | "configure" | "trigproc" | "disappear" | "remove" | "purge"),
+            action @ ("install" | "upgrade" | "configure" | "trigproc" | "disappear" | "remove"
+            | "purge"),
             package,
             installed,
             available,

@@ -32,10 +32,12 @@ pub(crate) struct Syslog<'a> {
 }
 
 const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "audit",
-    "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
 ];
-const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+const SEVERITIES: [&str; 8] =
+    ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
 /// `None`: this is no syslog. An error: it is, but broken.
 pub(super) fn parse(line: &str, now_ms: u64) -> Result<Option<Syslog<'_>>, String> {
@@ -62,7 +64,9 @@ pub(super) fn parse(line: &str, now_ms: u64) -> Result<Option<Syslog<'_>>, Strin
 /// `<34>` at the front, if it is a priority.
 fn split_priority(line: &str) -> (Option<u8>, &str) {
     let inside = line.strip_prefix('<').and_then(|text| text.split_once('>'));
-    match inside.and_then(|(number, rest)| Some((number.parse().ok().filter(|number| *number < 192)?, rest))) {
+    match inside.and_then(|(number, rest)| {
+        Some((number.parse().ok().filter(|number| *number < 192)?, rest))
+    }) {
         Some((priority, rest)) => (Some(priority), rest),
         None => (None, line),
     }
@@ -94,7 +98,8 @@ fn with_iso_time(line: &str, is_syslog: bool) -> Option<Syslog<'_>> {
 }
 
 fn is_host(word: &str) -> bool {
-    let is_name = word.chars().all(|each| each.is_alphanumeric() || matches!(each, '.' | '-' | '_' | ':'));
+    let is_name =
+        word.chars().all(|each| each.is_alphanumeric() || matches!(each, '.' | '-' | '_' | ':'));
     is_name && !super::dated::is_level(word)
 }
 
@@ -104,9 +109,15 @@ const TAG_LENGTH_MAX: usize = 64;
 /// The program, its pid and the message, if the text begins with a tag: `sshd[42]: …`, `kernel: …`, `cron[7] …`.
 fn split_tag(text: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
     let ends_tag = |at: &usize| {
-        text[..*at].ends_with(']') || text.len() == at + 1 || text[at + 1..].starts_with([' ', '\t'])
+        text[..*at].ends_with(']')
+            || text.len() == at + 1
+            || text[at + 1..].starts_with([' ', '\t'])
     };
-    let colon = text.match_indices(':').map(|(at, _)| at).take_while(|at| *at <= TAG_LENGTH_MAX).find(ends_tag);
+    let colon = text
+        .match_indices(':')
+        .map(|(at, _)| at)
+        .take_while(|at| *at <= TAG_LENGTH_MAX)
+        .find(ends_tag);
     if let Some(colon) = colon {
         let (tag, message) = (&text[..colon], text[colon + 1..].trim_start_matches(' '));
         match split_pid(tag) {
@@ -127,7 +138,8 @@ fn split_tag(text: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
 fn split_pid(tag: &str) -> Option<(&str, Option<&str>)> {
     let (name, pid) = tag.strip_suffix(']')?.rsplit_once('[')?;
     let is_plain = |text: &str| !text.contains(['[', ']', '"', '=']);
-    let is_tag = !name.is_empty() && is_plain(name) && !pid.contains(' ') && name.split(' ').count() <= 4;
+    let is_tag =
+        !name.is_empty() && is_plain(name) && !pid.contains(' ') && name.split(' ').count() <= 4;
     is_tag.then_some((name, Some(pid).filter(|pid| !pid.is_empty())))
 }
 
@@ -135,7 +147,8 @@ fn split_pid(tag: &str) -> Option<(&str, Option<&str>)> {
 fn rfc5424(text: &str) -> Result<Syslog<'_>, &'static str> {
     let mut words = text.splitn(6, ' ');
     let mut next = || words.next().ok_or("it ends before its structured data");
-    let (stamp, host, program, pid, message_id, rest) = (next()?, next()?, next()?, next()?, next()?, next()?);
+    let (stamp, host, program, pid, message_id, rest) =
+        (next()?, next()?, next()?, next()?, next()?, next()?);
     let time = match given(stamp) {
         Some(stamp) => {
             let stamped = time::iso(stamp).filter(|stamped| stamped.rest.is_empty());

@@ -1,7 +1,8 @@
 //! The times that stand in logs, all read to RFC 3339 with as much as the line tells: a date, a time of day, a
 //! fraction, an offset. Nothing is converted to another zone, and nothing guessed but a year.
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A time at the front of a text, and what follows it.
@@ -21,7 +22,9 @@ pub(super) fn iso(text: &str) -> Option<Stamped<'_>> {
         return None;
     }
     let mut time = format!("{}-{}-{}", &year, &month, &day);
-    let clock = matches!(bytes.get(10), Some(b'T' | b't' | b' ')).then(|| text.get(11..).and_then(clock)).flatten();
+    let clock = matches!(bytes.get(10), Some(b'T' | b't' | b' '))
+        .then(|| text.get(11..).and_then(clock))
+        .flatten();
     let Some((clock, mut end)) = clock else {
         // A date alone; what follows must not touch it.
         let rest = text.get(10..)?;
@@ -72,7 +75,11 @@ pub(super) fn syslog(text: &str, now_ms: u64) -> Option<Stamped<'_>> {
         return None;
     }
     let year: u64 = year.unwrap_or_else(|| likely_year(month, now_ms));
-    Some(Stamped { time: format!("{year:04}-{month:02}-{day:02}T{clock}{fraction}"), has_offset: false, rest })
+    Some(Stamped {
+        time: format!("{year:04}-{month:02}-{day:02}T{clock}{fraction}"),
+        has_offset: false,
+        rest,
+    })
 }
 
 /// `24/Nov/2026:14:15:21 +0100`, whole.
@@ -97,14 +104,26 @@ pub(super) fn access(text: &str) -> Option<String> {
 fn likely_year(month: usize, now_ms: u64) -> u64 {
     let mut days = now_ms / DAY_MS;
     let mut year = 1970;
-    let length = |year: u64| if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 366 } else { 365 };
+    let length = |year: u64| {
+        if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) {
+            366
+        } else {
+            365
+        }
+    };
     while days >= length(year) {
         days -= length(year);
         year += 1;
     }
     // Good to a day or two, which is all that is asked.
     let current = usize::try_from(days * 12 / 366).unwrap_or(11) + 1;
-    if month > current + 1 && year > 1970 { year - 1 } else if current == 12 && month == 1 { year + 1 } else { year }
+    if month > current + 1 && year > 1970 {
+        year - 1
+    } else if current == 12 && month == 1 {
+        year + 1
+    } else {
+        year
+    }
 }
 
 /// `14:15:21` at the front, and its length.
@@ -139,7 +158,8 @@ fn digits(text: &str, from: usize, count: usize) -> Option<&str> {
 }
 
 fn is_day(month: &str, day: &str) -> bool {
-    let in_range = |text: &str, last: u8| text.parse().is_ok_and(|number: u8| (1..=last).contains(&number));
+    let in_range =
+        |text: &str, last: u8| text.parse().is_ok_and(|number: u8| (1..=last).contains(&number));
     in_range(month, 12) && in_range(day, 31)
 }
 
@@ -173,10 +193,26 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_time_is_none() {
-        for text in ["2026-13-01 x", "2026-11-32 x", "2026-11/24 x", "2026-11-245", "1.2.3.4 - -", "", "2026-11-2é x"] {
+        for text in [
+            "2026-13-01 x",
+            "2026-11-32 x",
+            "2026-11/24 x",
+            "2026-11-245",
+            "1.2.3.4 - -",
+            "",
+            "2026-11-2é x",
+        ] {
             assert_eq!(iso_time(text), None, "{text}");
         }
-        for text in ["Nov", "Nov ", "Nov 24", "Nov x 14:15:21 h", "Nov 32 14:15:21 h", "Nov 24 25:15:21 h", "Nova 1"] {
+        for text in [
+            "Nov",
+            "Nov ",
+            "Nov 24",
+            "Nov x 14:15:21 h",
+            "Nov 32 14:15:21 h",
+            "Nov 24 25:15:21 h",
+            "Nova 1",
+        ] {
             assert_eq!(syslog(text, 0), None, "{text}");
         }
     }
@@ -184,7 +220,8 @@ mod tests {
     #[test]
     fn a_year_that_a_line_lacks_is_the_nearest() {
         let at = |text, now_ms| syslog(text, now_ms).expect("a time").time;
-        let (november, january, end_of_december) = (1_795_529_721_000, 1_799_000_000_000, 1_798_700_000_000);
+        let (november, january, end_of_december) =
+            (1_795_529_721_000, 1_799_000_000_000, 1_798_700_000_000);
         assert_eq!(at("Nov 24 14:15:21 h", november), "2026-11-24T14:15:21");
         assert_eq!(at("Nov  4 14:15:21 h", november), "2026-11-04T14:15:21");
         assert_eq!(at("Dec 31 23:59:59 h", january), "2026-12-31T23:59:59");
@@ -195,9 +232,18 @@ mod tests {
 
     #[test]
     fn access_times_are_read_whole() {
-        assert_eq!(access("24/Nov/2026:14:15:21 +0100").as_deref(), Some("2026-11-24T14:15:21+01:00"));
+        assert_eq!(
+            access("24/Nov/2026:14:15:21 +0100").as_deref(),
+            Some("2026-11-24T14:15:21+01:00")
+        );
         assert_eq!(access("24/Nov/2026:14:15:21").as_deref(), Some("2026-11-24T14:15:21"));
-        for text in ["", "24/Nov/2026", "24/Nov/2026:14:15:21 CET", "24/11/2026:14:15:21 +0100", "24/Növ/2026:14:15:21"] {
+        for text in [
+            "",
+            "24/Nov/2026",
+            "24/Nov/2026:14:15:21 CET",
+            "24/11/2026:14:15:21 +0100",
+            "24/Növ/2026:14:15:21",
+        ] {
             assert_eq!(access(text), None, "{text}");
         }
     }
