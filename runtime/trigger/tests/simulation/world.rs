@@ -211,7 +211,7 @@ impl World {
 
     /// An operator looks at what is held, and lets it go on; at the third look the function is mended.
     fn operate(&mut self, stand: &Stand) {
-        if stand.state != State::Held || self.model.is_killed_by_next() {
+        if stand.state != State::Held || (is_poisoned(stand) && self.model.is_killed_by_next()) {
             return;
         }
         let is_asked =

@@ -84,11 +84,12 @@ impl Model {
         self.paused_until = Timestamp(0);
         if scene.policy.on_failure == OnFailure::Hold {
             self.unsaid = true;
-            if scene.policy.retry.record_age_max.is_some() {
-                self.aged_from = now;
-            }
-            let over: Vec<_> = self.kinds.keys().copied().collect();
-            for at in over {
+            let all: Vec<_> = self.kinds.keys().copied().collect();
+            for at in all {
+                if self.is_too_old(now, scene, at) {
+                    // Held for its age, it goes on at once.
+                    self.retry_at.remove(&at);
+                }
                 if self.hopeless.contains(&at) || self.has_used_up(scene, at) {
                     self.billed.remove(&at);
                     self.errors.remove(&at);
@@ -97,6 +98,9 @@ impl Model {
             }
             self.hopeless.clear();
             self.finals.clear();
+            if scene.policy.retry.record_age_max.is_some() {
+                self.aged_from = now;
+            }
         }
         if std::mem::take(&mut self.broken) {
             self.unsaid = true;
@@ -235,6 +239,7 @@ impl Model {
             RefusedOutput::StateTooLarge { .. } => {
                 let is_sent = |answer: &&Answer| {
                     answer.is_big
+                        && !answer.decided.is_empty()
                         && answer.decided.iter().all(|at| sent.progress.covers(Offset(*at)))
                 };
                 self.answers.iter().find(is_sent).and_then(|answer| answer.decided.first().copied())

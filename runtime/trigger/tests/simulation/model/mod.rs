@@ -173,7 +173,7 @@ impl Model {
     pub fn restart(&mut self, before: Before, is_damaged: bool) -> (Progress, Memo) {
         self.crashes += u32::from(before == Before::Crashed);
         if is_damaged {
-            self.memo = Memo(vec![9, 9, 9].into());
+            self.memo = Memo::default();
             self.noted = Noted::default();
         } else {
             self.noted = memo::read(&self.memo);
@@ -198,7 +198,8 @@ impl Model {
         self.away = (tries > 0).then_some(Away { not_before, tries, probe: None });
         self.billed = self.noted.failing.iter().map(|f| (f.0.0, f.1)).collect();
         (self.tally, self.sent_tally) = Default::default();
-        (self.progress.clone(), self.memo.clone())
+        let memo = if is_damaged { Memo(vec![9, 9, 9].into()) } else { self.memo.clone() };
+        (self.progress.clone(), memo)
     }
 
     /// All that is not durable.
