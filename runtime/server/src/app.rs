@@ -1,14 +1,17 @@
 //! The composition root: builds all parts, and stops them in their order. The only place that knows
 //! which log there is.
 use crate::{
+    artifacts::Artifacts,
     catalog::Catalog,
-    config::{Config, Limits},
-    drive::Supervisor,
+    config::{Config, Limits, Storage},
+    drive::{Parts, Supervisor},
     metrics::Metrics,
 };
-use log_contract::{Blobs, Clock, Documents, Log};
-use sandbox::Sandbox;
-use std::sync::Arc;
+use anyhow::Context as _;
+use log_contract::{Blobs, Clock, Documents, Log, SystemClock};
+use log_memory::MemoryLog;
+use sandbox::{CompileLimits, Sandbox, SandboxConfig};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// All parts of a running program, for whoever serves it.
 #[derive(Debug)]
@@ -22,6 +25,16 @@ pub struct App {
     pub supervisor: Arc<Supervisor>,
     pub metrics: Arc<Metrics>,
     pub config: Config,
+    /// Compiled components of an ephemeral program; gone with it.
+    _scratch: Option<Scratch>,
+}
+
+/// The three faces of one store.
+#[derive(Debug)]
+struct Store {
+    log: Arc<dyn Log>,
+    documents: Arc<dyn Documents>,
+    blobs: Arc<dyn Blobs>,
 }
 
 impl App {
@@ -30,8 +43,55 @@ impl App {
     /// # Errors
     /// What does not open, and why.
     pub async fn start(config: Config) -> anyhow::Result<Arc<Self>> {
-        let _ = config;
-        unimplemented!("follows")
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        Self::start_at(config, clock).await
+    }
+
+    /// The same, with a clock of the caller's.
+    ///
+    /// # Errors
+    /// What does not open, and why.
+    pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
+        let store = open(&config.storage, &clock).await?;
+        let (directory, scratch) = directory(&config.storage)?;
+        let sandbox = Sandbox::new(sandbox_config(&config, directory.join("compiled")))
+            .context("start the sandbox")?;
+        let artifacts = Arc::new(Artifacts::new(Arc::clone(&store.blobs), Arc::clone(&sandbox)));
+        let catalog = Catalog::open(
+            Arc::clone(&store.log),
+            Arc::clone(&store.documents),
+            Arc::clone(&artifacts),
+            Arc::clone(&clock),
+        )
+        .await
+        .context("open the catalogue")?;
+        let catalog = Arc::new(catalog);
+        let metrics = Metrics::new(&sandbox).context("register the metrics")?;
+        let parts = Parts {
+            log: Arc::clone(&store.log),
+            clock: Arc::clone(&clock),
+            catalog: Arc::clone(&catalog),
+            artifacts,
+            sandbox: Arc::clone(&sandbox),
+            limits: config.limits.clone(),
+        };
+        let supervisor =
+            Supervisor::new(parts, metrics.registry()).context("register the triggers' metrics")?;
+        supervisor.start();
+        let Store { log, documents, blobs } = store;
+        let metrics = Arc::new(metrics);
+        Ok(Arc::new(Self {
+            log,
+            documents,
+            blobs,
+            clock,
+            sandbox,
+            catalog,
+            supervisor,
+            metrics,
+            config,
+            _scratch: scratch,
+        }))
     }
 
     #[must_use]
@@ -42,6 +102,76 @@ impl App {
     /// The end, after the listener has stopped: drains the feeds within the deadline, then closes the
     /// log. Says whether everything came to rest in time.
     pub async fn stop(&self) -> bool {
-        unimplemented!("follows")
+        let is_at_rest = self.supervisor.drain(self.config.drain_deadline).await;
+        self.log.close().await;
+        is_at_rest
+    }
+}
+
+async fn open(storage: &Storage, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
+    match storage {
+        Storage::Ephemeral => {
+            let log = MemoryLog::new(Arc::clone(clock));
+            Ok(Store {
+                log: Arc::<MemoryLog>::clone(&log),
+                documents: Arc::<MemoryLog>::clone(&log),
+                blobs: log,
+            })
+        }
+        Storage::Directory(path) => {
+            anyhow::bail!("the durable log in `{}` is not built yet", path.display())
+        }
+    }
+}
+
+/// A directory under the system's own for temporary files, removed at the end.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, "the scratch directory stays");
+        }
+    }
+}
+
+fn directory(storage: &Storage) -> anyhow::Result<(PathBuf, Option<Scratch>)> {
+    match storage {
+        Storage::Directory(path) => Ok((path.clone(), None)),
+        Storage::Ephemeral => {
+            use std::sync::atomic::{AtomicU64, Ordering};
+            static COUNT: AtomicU64 = AtomicU64::new(0);
+            let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("millstream-{}-{nth}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            make_private(&path)
+                .with_context(|| format!("make the scratch directory `{}`", path.display()))?;
+            Ok((path.clone(), Some(Scratch(path))))
+        }
+    }
+}
+
+/// Refuses one that is there already: somebody else may have made it.
+fn make_private(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+fn sandbox_config(config: &Config, artifacts_dir: PathBuf) -> SandboxConfig {
+    let limits = &config.limits;
+    SandboxConfig {
+        artifacts_dir,
+        compile_command: config.compile_command.clone(),
+        slots: config.guest_slots,
+        guest_threads: config.guest_threads,
+        memory_max: limits.guest_memory_bytes_max,
+        memory_resident: 1 << 20,
+        component_bytes_max: limits.component_bytes_max,
+        compile: CompileLimits {
+            cpu: limits.compile_cpu,
+            memory_bytes: limits.compile_memory_bytes,
+            wall: limits.compile_cpu.saturating_mul(5).max(Duration::from_secs(30)),
+        },
     }
 }

@@ -10,6 +10,8 @@ pub struct Config {
     pub compile_command: PathBuf,
     /// Workers that run guests. Default: one per core.
     pub guest_threads: usize,
+    /// Instances that the pool has room for. More run too, at twice the cost.
+    pub guest_slots: u32,
     pub limits: Limits,
     /// How long feeds may take to finish what they have out when the program ends.
     pub drain_deadline: Duration,
@@ -89,6 +91,7 @@ impl Config {
             storage,
             compile_command,
             guest_threads: cores,
+            guest_slots: 256,
             limits: Limits::DEFAULT,
             drain_deadline: Duration::from_secs(25),
         }

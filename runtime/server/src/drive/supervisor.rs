@@ -1,169 +1,286 @@
-//! Keeps the feeds that run in step with the triggers that there are.
-use super::{Events, FunctionLogs, InvokeOnceError, NotReady, Once, TriggerStatus};
-use crate::catalog::{ChangeTriggerError, FunctionRef, Guard, NotFound, Trigger};
-use log_contract::{
-    LogUnavailable, Offset, PartitionId, RecordBatch, Timestamp, TopicName, TriggerName,
+//! Keeps the feeds that run in step with the triggers that there are. What to start and to end is
+//! `reconcile`'s; what an operator says is in `control`.
+use super::{
+    board::Board,
+    context::{Context, Jitter},
+    events::{Events, Kind},
+    figures::{Figures, Gauges},
+    function_logs::FunctionLogs,
+    member::Member,
+    permits::{Budget, FunctionGates},
+    plan,
+    reconcile::{Action, Desired, Running, reconcile},
+    running::RunningTrigger,
+    scaler,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use crate::{
+    artifacts::Artifacts,
+    catalog::{Catalog, Halted, Trigger},
+    config::Limits,
+};
+use log_contract::{Clock, Log, TriggerName};
+use prometheus::Registry;
+use sandbox::Sandbox;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Notify, time};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Starts, stops and steers feeds.
 #[derive(Debug)]
 pub struct Supervisor {
-    events: Arc<Events>,
-    logs: Arc<FunctionLogs>,
+    pub(super) context: Arc<Context>,
+    running: Mutex<BTreeMap<TriggerName, Arc<RunningTrigger>>>,
+    /// Of the newest orders to anybody.
+    revision: AtomicU64,
+    /// Something ended, or wants to be halted.
+    attention: Arc<Notify>,
+    /// Nothing new is started any more.
+    ending: CancellationToken,
 }
 
-/// Where a seek goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SeekTo {
-    Earliest,
-    Latest,
-    At(Timestamp),
-    /// Partitions that are not named stay where they are.
-    Offsets(BTreeMap<PartitionId, Offset>),
+/// What the supervisor is built from.
+#[derive(Debug)]
+pub struct Parts {
+    pub log: Arc<dyn Log>,
+    pub clock: Arc<dyn Clock>,
+    pub catalog: Arc<Catalog>,
+    pub artifacts: Arc<Artifacts>,
+    pub sandbox: Arc<Sandbox>,
+    pub limits: Limits,
 }
 
-/// What a seek does, or would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeekReport {
-    pub dry_run: bool,
-    /// In their order.
-    pub partitions: Vec<Moved>,
-}
-
-/// How one partition's position moves. Records are counted by offsets, so holes count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
-    pub partition: PartitionId,
-    pub from: Offset,
-    pub to: Offset,
-    /// Not handled yet, and never will be.
-    pub skipped: u64,
-    /// Handled already, and will be again.
-    pub repeated: u64,
-}
-
-/// Why an operator's word was not followed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
-    #[error(transparent)]
-    NotFound(#[from] NotFound),
-    /// The partition or the offset is not there.
-    #[error("{message}")]
-    Invalid { field: &'static str, message: String, hint: String },
-    /// A partition is not ours at the moment.
-    #[error("partition {partition} is not held by this process now: {why}")]
-    NotHeld { partition: PartitionId, why: String },
-    /// What was out has not landed in time. What was asked for still holds.
-    #[error("after {waited:?} the trigger is still finishing what it has out")]
-    StillBusy { waited: Duration },
-    #[error(transparent)]
-    Unavailable(#[from] LogUnavailable),
-}
+const SANE: &str = "nothing panics while it holds the triggers";
+/// After the catalogue did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// How a trigger stands. `None`: there is no such trigger.
-    pub async fn status(&self, trigger: &TriggerName) -> Option<TriggerStatus> {
-        let _ = trigger;
-        unimplemented!("follows")
-    }
-
-    /// A barrier: when it returns nothing is being invoked, and nothing will be until `resume`. Survives
-    /// a restart.
+    /// Registers its figures; starts nothing yet.
     ///
     /// # Errors
-    /// There is no such trigger, or the flag cannot be made durable.
-    pub async fn pause(&self, trigger: &TriggerName) -> Result<Arc<Trigger>, ControlError> {
-        let _ = trigger;
-        unimplemented!("follows")
+    /// A figure's name is taken.
+    pub fn new(parts: Parts, registry: &Registry) -> prometheus::Result<Arc<Self>> {
+        let Parts { log, clock, catalog, artifacts, sandbox, limits } = parts;
+        let board = Arc::new(Board::default());
+        Gauges::register(
+            registry,
+            Arc::clone(&board),
+            Arc::clone(&clock),
+            limits.metric_partitions_max,
+        )?;
+        let context = Context {
+            budget: Budget::new(limits.feeds_bytes_max),
+            gates: FunctionGates::default(),
+            board,
+            figures: Figures::register(registry)?,
+            events: Arc::new(Events::new()),
+            logs: Arc::new(FunctionLogs::new(limits.function_log_lines)),
+            tasks: TaskTracker::new(),
+            let_go: CancellationToken::new(),
+            jitter: Jitter::seeded(clock.now().0),
+            log,
+            clock,
+            catalog,
+            artifacts,
+            sandbox,
+            limits,
+        };
+        Ok(Arc::new(Self {
+            context: Arc::new(context),
+            running: Mutex::default(),
+            revision: AtomicU64::new(0),
+            attention: Arc::new(Notify::new()),
+            ending: CancellationToken::new(),
+        }))
     }
 
-    /// Ends a pause, what is held, and a halt.
-    ///
-    /// # Errors
-    /// There is no such trigger, or the flag cannot be made durable.
-    pub async fn resume(&self, trigger: &TriggerName) -> Result<Arc<Trigger>, ControlError> {
-        let _ = trigger;
-        unimplemented!("follows")
+    /// Starts the feeds and two tasks: `supervisor` follows the catalogue, `scaler` looks at lags. Both
+    /// end when a drain begins; a panic in one is a bug that is told at the end.
+    pub fn start(self: &Arc<Self>) {
+        self.reconcile();
+        let tasks = &self.context.tasks;
+        tasks.spawn(Arc::clone(self).follow());
+        tasks.spawn(Arc::clone(self).scale());
     }
 
-    /// Moves the position of a trigger; then it goes on as before.
-    ///
-    /// # Errors
-    /// An offset is not there, or a partition is not ours.
-    pub async fn seek(
-        &self,
-        trigger: &TriggerName,
-        to: SeekTo,
-        dry_run: bool,
-    ) -> Result<SeekReport, ControlError> {
-        let _ = (trigger, to, dry_run);
-        unimplemented!("follows")
-    }
-
-    /// Leaves out one record that is not done yet.
-    ///
-    /// # Errors
-    /// It is not there, done already, or the partition is not ours.
-    pub async fn skip(
-        &self,
-        trigger: &TriggerName,
-        partition: PartitionId,
-        offset: Offset,
-        reason: &str,
-    ) -> Result<(), ControlError> {
-        let _ = (trigger, partition, offset, reason);
-        unimplemented!("follows")
-    }
-
-    /// Deletes a trigger: when it returns nothing of it runs any more. Its cursor stays.
-    ///
-    /// # Errors
-    /// It is not there, or has changed.
-    pub async fn delete(
-        &self,
-        trigger: &TriggerName,
-        guard: Guard,
-    ) -> Result<(), ChangeTriggerError> {
-        let _ = (trigger, guard);
-        unimplemented!("follows")
-    }
-
-    /// Pauses everybody who reads or writes a topic, before it is deleted by force. Says who.
-    ///
-    /// # Errors
-    /// A flag cannot be made durable.
-    pub async fn stop_users_of(&self, topic: &TopicName) -> Result<Vec<TriggerName>, ControlError> {
-        let _ = topic;
-        unimplemented!("follows")
-    }
-
-    /// Runs a function outside any topic.
-    ///
-    /// # Errors
-    /// It is not there, or does not load.
-    pub async fn invoke_once(
-        &self,
-        function: &FunctionRef,
-        records: RecordBatch,
-    ) -> Result<Once, InvokeOnceError> {
-        let _ = (function, records);
-        unimplemented!("follows")
-    }
-
-    /// Triggers that lag and make no progress. Empty: ready.
-    #[must_use]
-    pub fn not_ready(&self) -> Vec<NotReady> {
-        Vec::new()
+    /// Lets every feed finish what it has out; after the deadline lets go of the rest. Whether all came
+    /// to rest in time.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        self.ending.cancel();
+        for running in self.locked().values() {
+            running.ending.cancel();
+        }
+        self.context.tasks.close();
+        let is_at_rest = time::timeout(deadline, self.context.tasks.wait()).await.is_ok();
+        if !is_at_rest {
+            tracing::warn!(?deadline, "feeds did not come to rest in time: what is out runs again");
+            self.context.let_go.cancel();
+            self.context.tasks.wait().await;
+        }
+        is_at_rest
     }
 
     #[must_use]
     pub fn events(&self) -> &Arc<Events> {
-        &self.events
+        &self.context.events
     }
 
     #[must_use]
     pub fn function_logs(&self) -> &Arc<FunctionLogs> {
-        &self.logs
+        &self.context.logs
+    }
+
+    pub(super) fn find(&self, trigger: &TriggerName) -> Option<Arc<RunningTrigger>> {
+        self.locked().get(trigger).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<RunningTrigger>> {
+        self.locked().values().cloned().collect()
+    }
+
+    /// Brings what runs to what the catalogue says. Stable, so once more never hurts.
+    pub(super) fn reconcile(&self) {
+        if self.ending.is_cancelled() {
+            return;
+        }
+        let catalog = &self.context.catalog;
+        let triggers: BTreeMap<TriggerName, Arc<Trigger>> =
+            catalog.triggers().into_iter().map(|trigger| (trigger.name.clone(), trigger)).collect();
+        let wanted = |trigger: &Arc<Trigger>| plan::desired(catalog, trigger);
+        let desired: BTreeMap<TriggerName, Desired> =
+            triggers.iter().map(|(name, trigger)| (name.clone(), wanted(trigger))).collect();
+        let mut running = self.locked();
+        running.retain(|_, running| !running.ended.is_cancelled());
+        let now = running.iter().map(|(name, running)| {
+            let is_ending = running.ending.is_cancelled();
+            let (identity, fingerprint) = (running.identity.clone(), running.fingerprint());
+            (name.clone(), Running { identity, fingerprint, is_ending })
+        });
+        let now = now.collect();
+        for action in reconcile(&desired, &now) {
+            match action {
+                Action::Start(name) => {
+                    let started = self.start_trigger(&triggers[&name], desired[&name].clone());
+                    running.insert(name, started);
+                }
+                Action::Tell(name) => {
+                    if let Some(running) = running.get(&name) {
+                        self.order(running, &triggers[&name], &desired[&name]);
+                    }
+                }
+                Action::End(name) => {
+                    if let Some(running) = running.get(&name) {
+                        running.ending.cancel();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Task `member`: drains on its token; a panic ends the trigger's feeds, and the next reconcile
+    /// starts it anew.
+    fn start_trigger(&self, trigger: &Trigger, desired: Desired) -> Arc<RunningTrigger> {
+        let running = RunningTrigger::new(
+            trigger.name.clone(),
+            desired.identity,
+            desired.fingerprint,
+            self.orders(trigger),
+            self.context.figures.of(&trigger.name),
+            Arc::clone(&self.attention),
+            self.context.now(),
+        );
+        let member = Member { context: Arc::clone(&self.context), running: Arc::clone(&running) };
+        self.context.tasks.spawn(member.run());
+        running
+    }
+
+    fn order(&self, running: &RunningTrigger, trigger: &Trigger, desired: &Desired) {
+        let before = running.orders();
+        let orders = self.orders(trigger);
+        if let (Ok(before), Ok(now)) = (&before.binding, &orders.binding)
+            && (before.function != now.function || before.version != now.version)
+        {
+            let message = format!("{}@{}", now.function, now.version);
+            self.context.tell(Kind::VersionChanged, &trigger.name, None, message);
+        }
+        let mut halt = running.halt.lock().expect(SANE);
+        halt.set_share(orders.plan.halt_share);
+        drop(halt);
+        running.order(orders, desired.fingerprint);
+    }
+
+    fn orders(&self, trigger: &Trigger) -> plan::Orders {
+        let revision = self.revision.fetch_add(1, Ordering::Relaxed) + 1;
+        let Context { catalog, limits, log, .. } = self.context.as_ref();
+        plan::orders(catalog, trigger, limits, &log.limits(), revision)
+    }
+
+    async fn follow(self: Arc<Self>) {
+        let catalog = &self.context.catalog;
+        let mut changes = catalog.changes();
+        loop {
+            self.halt_who_asked().await;
+            self.reconcile();
+            tokio::select! {
+                () = self.ending.cancelled() => return,
+                () = self.attention.notified() => (),
+                // The catalogue lives as long as we.
+                _ = changes.changed() => (),
+                elsewhere = catalog.changed_elsewhere() => {
+                    let refreshed = match elsewhere {
+                        Ok(()) => catalog.refresh().await.map_err(|error| error.to_string()),
+                        Err(error) => Err(error.to_string()),
+                    };
+                    if let Err(error) = refreshed {
+                        tracing::warn!(error, "the catalogue does not answer");
+                        tokio::select! {
+                            () = time::sleep(PAUSE) => (),
+                            () = self.ending.cancelled() => return,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn halt_who_asked(&self) {
+        for running in self.all() {
+            let reason = running.wants_halt.lock().expect(SANE).take();
+            let Some(reason) = reason else { continue };
+            tracing::error!(trigger = %running.name, %reason, "the trigger is halted");
+            self.context.tell(Kind::Halted, &running.name, None, reason.to_string());
+            let halted = Halted { since: self.context.now(), reason: Arc::clone(&reason) };
+            let set = self.context.catalog.set_halted(&running.name, Some(halted)).await;
+            if let Err(error) = set {
+                tracing::warn!(trigger = %running.name, %error, "the halt is not durable yet");
+                running.ask_to_halt(reason);
+                time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn scale(self: Arc<Self>) {
+        let mut ticks = time::interval(scaler::TICK);
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.ending.cancelled() => return,
+                _ = ticks.tick() => (),
+            }
+            for running in self.all() {
+                scaler::look(&self.context, &running).await;
+                scaler::look_at_ends(&self.context, &running).await;
+            }
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<TriggerName, Arc<RunningTrigger>>> {
+        self.running.lock().expect(SANE)
     }
 }

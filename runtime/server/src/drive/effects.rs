@@ -1,0 +1,275 @@
+//! What a feed's commands do outside: read, invoke, settle. Each future resolves to one event. Never a
+//! choice of what comes next.
+use super::{
+    context::Context,
+    function_logs::Origin as LogOrigin,
+    letters,
+    permits::{Bytes as HeldBytes, Gate},
+    plan::{Binding, Plan},
+    running::RunningTrigger,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use log_contract::{
+    Attributes, Lease, LogUnavailable, Memo, Offset, Output, PartitionId, PartitionRef, Progress,
+    ReadBudget, ReadError, ReadPage, RefusedOutput, SettleError, Span, StateError, StateKey,
+    StateWrite, TopicId,
+};
+use sandbox::{Call, StateReader};
+use std::{sync::Arc, time::Duration};
+use trigger::{DeadLetter, DeliveryId, Event, Failure, FailureKind, HostFault, Outcome, Settle};
+
+/// What the effects of one feed share.
+#[derive(Debug)]
+pub(super) struct Hands {
+    pub(super) context: Arc<Context>,
+    pub(super) running: Arc<RunningTrigger>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) lease: Arc<Lease>,
+    pub(super) place: PartitionRef,
+}
+
+/// What came of an effect.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// With the right to hold the page's bytes, or why there is no page.
+    Fetched {
+        event: Event,
+        held: HeldBytes,
+        fault: Option<Arc<str>>,
+    },
+    Invoked(Event),
+    /// `durable`: what a feed that begins now begins with.
+    Settled {
+        event: Event,
+        durable: Option<(Progress, Memo)>,
+    },
+}
+
+/// How long an idle feed's read stays open: it costs a timer that never fires in between.
+const POLL: Duration = Duration::from_secs(600);
+
+impl Hands {
+    /// A page, as soon as there is one. While it waits it holds no bytes.
+    pub(super) async fn fetch(
+        self: Arc<Self>,
+        from: Offset,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Done {
+        let log = &self.context.log;
+        loop {
+            let mut held = self.context.budget.take(bytes_max).await;
+            let bytes_max = bytes_max.min(held.amount());
+            let at_once = ReadBudget { records_max, bytes_max, wait_max: Duration::ZERO };
+            match log.read(self.place, from, at_once).await {
+                Ok(page) if page.batches.is_empty() && page.next == from => drop(held),
+                Ok(page) => {
+                    held.shrink_to(bytes_of(&page));
+                    let event = Event::Fetched { from, page };
+                    return Done::Fetched { event, held, fault: None };
+                }
+                Err(error) => return not_fetched(from, error),
+            }
+            let poll = ReadBudget { records_max: 1, bytes_max: 1, wait_max: POLL };
+            if let Err(error) = log.read(self.place, from, poll).await {
+                return not_fetched(from, error);
+            }
+        }
+    }
+
+    /// One attempt, by the newest version.
+    pub(super) async fn invoke(
+        self: Arc<Self>,
+        delivery: DeliveryId,
+        span: Span,
+        attempt: u32,
+        overlay: Vec<StateWrite>,
+    ) -> Done {
+        let jitter = self.context.jitter.draw();
+        let binding = self.running.orders().binding;
+        let (version, result) = match binding {
+            Err(reason) => (0, Err(HostFault { reason })),
+            Ok(binding) => (binding.version, self.call(&binding, span, attempt, overlay).await),
+        };
+        Done::Invoked(Event::Invoked { delivery, version, jitter, result })
+    }
+
+    async fn call(
+        self: &Arc<Self>,
+        binding: &Binding,
+        span: Span,
+        attempt: u32,
+        overlay: Vec<StateWrite>,
+    ) -> Result<Outcome, HostFault> {
+        let hops = hops(&span) + 1;
+        let hops_max = self.context.limits.hops_max;
+        if hops > hops_max {
+            let reason = format!("the data has passed {hops_max} functions: triggers form a loop");
+            let kind = FailureKind::Permanent;
+            return Ok(Outcome::Failed(Failure { kind, reason: reason.into() }));
+        }
+        let gate = self.context.gates.gate(&binding.function, binding.concurrency_max);
+        let _turn = pass(gate).await;
+        let _width = self.running.gate.pass().await;
+        let loaded = self.context.artifacts.load(binding.digest).await;
+        let function =
+            loaded.map_err(|error| HostFault { reason: crate::telemetry::chain(&error).into() })?;
+        let invocation = self.invocation(&span, attempt);
+        let trigger: Arc<str> = self.running.name.as_str().into();
+        let attributes = Attributes {
+            trigger: Arc::clone(&trigger),
+            function: binding.function.as_str().into(),
+            version: binding.version,
+            invocation: Arc::clone(&invocation),
+            hops,
+        };
+        let call = Call {
+            trigger,
+            invocation: Arc::clone(&invocation),
+            attempt,
+            topic: Arc::clone(&self.plan.topic),
+            partition: self.place.partition,
+            window: None,
+            span,
+            ordering: self.plan.spec.ordering,
+            outputs: Arc::clone(&self.plan.outputs),
+            limits: binding.limits,
+            environment: Arc::clone(&binding.environment),
+            overlay,
+            state: Arc::new(LeaseState {
+                context: Arc::clone(&self.context),
+                lease: Arc::clone(&self.lease),
+            }),
+            attributes: Some(Arc::new(attributes)),
+        };
+        let invoked = self.context.sandbox.invoke(&function, call).await;
+        self.running.spent(&invoked.cost);
+        let origin = LogOrigin {
+            function: &binding.function,
+            version: binding.version,
+            trigger: Some(&self.running.name),
+            invocation: &invocation,
+        };
+        self.context.logs.keep(self.context.now(), &origin, &invoked.logs);
+        invoked.result
+    }
+
+    /// The same for the same attempt, so that it can be run again exactly.
+    fn invocation(&self, span: &Span, attempt: u32) -> Arc<str> {
+        let (trigger, partition) = (&self.running.name, self.place.partition);
+        format!("{trigger}:{partition}:{}+{}:{attempt}", span.head(), span.len()).into()
+    }
+
+    /// One settlement, its dead letters with it.
+    pub(super) async fn settle(self: Arc<Self>, settle: Settle) -> Done {
+        let Settle { mut settlement, dead_letters, .. } = settle;
+        let letters_from = settlement.outputs.len();
+        if !dead_letters.is_empty() {
+            let span = self.render(&dead_letters);
+            settlement.outputs.push(Output { topic: self.dead_letter_topic(), span });
+        }
+        let progress = settlement.progress.first().cloned();
+        let memo = settlement.memo.clone();
+        match self.context.log.settle(&self.lease, settlement).await {
+            Ok(_) => {
+                let durable = progress.map(|progress| (progress, memo));
+                Done::Settled { event: Event::Settled, durable }
+            }
+            Err(error) => {
+                let error = not_settled(error, letters_from, !dead_letters.is_empty());
+                Done::Settled { event: Event::SettleFailed(error), durable: None }
+            }
+        }
+    }
+
+    fn render(&self, dead_letters: &[DeadLetter]) -> Span {
+        let binding = self.running.orders().binding.ok();
+        let origin = letters::Origin {
+            trigger: self.running.name.as_str(),
+            function: binding.as_ref().map_or("", |binding| binding.function.as_str()),
+            version: binding.as_ref().map_or(0, |binding| binding.version),
+            topic: &self.plan.topic,
+            partition: self.place.partition,
+            now: self.context.now(),
+        };
+        letters::render(dead_letters, &origin).into()
+    }
+
+    fn dead_letter_topic(&self) -> TopicId {
+        match self.plan.spec.on_failure {
+            trigger::OnFailure::DeadLetter(topic) => topic,
+            // A feed that holds or drops makes no dead letters.
+            trigger::OnFailure::Hold | trigger::OnFailure::Drop => self.place.topic,
+        }
+    }
+}
+
+async fn pass(gate: Option<Arc<Gate>>) -> Option<super::permits::Pass> {
+    match gate {
+        Some(gate) => Some(gate.pass().await),
+        None => None,
+    }
+}
+
+fn hops(span: &Span) -> u32 {
+    let attributes = span.runs().iter().filter_map(|run| run.batch().attributes());
+    attributes.map(|attributes| attributes.hops).max().unwrap_or(0)
+}
+
+fn bytes_of(page: &ReadPage) -> usize {
+    page.batches.iter().map(|batch| batch.buffer().len()).sum()
+}
+
+fn not_fetched(from: Offset, error: ReadError) -> Done {
+    let (event, fault) = match error {
+        ReadError::Trimmed { start } => (Event::Trimmed { from, start }, None),
+        error => (Event::FetchFailed { from }, Some(Arc::from(error.to_string()))),
+    };
+    Done::Fetched { event, held: HeldBytes::default(), fault }
+}
+
+/// That dead letters are refused is no fault of the function: then the settlement waits.
+fn not_settled(error: SettleError, letters_from: usize, has_letters: bool) -> SettleError {
+    match error {
+        SettleError::Refused { output, why }
+            if has_letters
+                && output == letters_from
+                && !matches!(why, RefusedOutput::StateTooLarge { .. }) =>
+        {
+            let why = LogUnavailable::Away {
+                why: format!("dead letters are refused: {why}"),
+                retry_after: Duration::from_secs(1),
+            };
+            SettleError::NotApplied { retry_after: Duration::from_secs(1), why }
+        }
+        // The feed counts its own outputs only.
+        SettleError::Refused { output, why } if has_letters && output > letters_from => {
+            SettleError::Refused { output: output - 1, why }
+        }
+        other => other,
+    }
+}
+
+/// A function's durable state, as its lease sees it.
+#[derive(Debug)]
+struct LeaseState {
+    context: Arc<Context>,
+    lease: Arc<Lease>,
+}
+
+#[async_trait]
+impl StateReader for LeaseState {
+    async fn read(&self, at: &StateKey) -> Result<Option<Bytes>, HostFault> {
+        let read = self.context.log.state(&self.lease, std::slice::from_ref(at)).await;
+        let fault = |reason: String| HostFault { reason: reason.into() };
+        let values = read.map_err(|error: StateError| fault(error.to_string()))?;
+        values.into_iter().next().ok_or_else(|| fault("the log answered no value".into()))
+    }
+}
+
+/// The partition's number and its topic, as one word of a span.
+pub(super) fn place_of(lease: &Lease) -> Option<PartitionRef> {
+    let partition: PartitionId = lease.partition;
+    lease.inputs.first().map(|topic| PartitionRef::new(*topic, partition))
+}
