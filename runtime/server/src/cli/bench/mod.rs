@@ -1,4 +1,159 @@
-//! `millstream bench`.
+//! `millstream bench`: what this machine can do, and what the program makes of it, in one run. Drives the
+//! real parts in process, on real files; HTTP is not in the way. Keys: runtime/docs/bench.md.
+mod core;
+mod latency;
 mod limits;
 mod load;
+mod log;
+mod pipeline;
 mod report;
+mod rig;
+mod sandbox;
+mod stages;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use self::{limits::Limits, report::Section, rig::Rig};
+use crate::telemetry::{self, LogFormat};
+
+/// Measure this machine, and what Millstream makes of it.
+///
+/// Each run measures the machine's own limits first, on the same file system, and says what the other
+/// figures are beside them: figures of two machines, or of a busy and a quiet one, do not compare, and
+/// ratios do. Run it on a quiet machine, built with --release.
+///
+/// Examples:
+///
+///   millstream bench                      all of it, about a minute
+///   millstream bench pipeline             topic -> function -> topic, durable, exactly once
+///   millstream bench -o json latency      the last line is JSON for programs
+#[derive(Clone, Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct BenchArgs {
+    /// What to measure [default: all].
+    #[command(subcommand)]
+    what: Option<What>,
+
+    /// Where the data goes: a directory on the disk that is to be measured. What is written there is
+    /// removed at the end [default: a temporary directory that is not in memory].
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+
+    /// How results are written.
+    #[arg(short, long, value_enum, default_value_t, global = true)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// A table.
+    #[default]
+    Text,
+    /// One object on one line, last on standard output; the table goes to standard error.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+enum What {
+    /// What the machine can do: sync latency, sequential write, memory.
+    Limits,
+    /// Appends in process: one small record at a time, and batches of 1,000.
+    Log,
+    /// A backlog through the identity function into a topic: 4 partitions, batches of 1,000, durable,
+    /// exactly once.
+    Pipeline {
+        /// Give each record a key: order per key, and the output spread by key.
+        #[arg(long)]
+        keyed: bool,
+        /// Records of the backlog at 100 bytes; at 1 KiB a fifth of it.
+        #[arg(long, value_name = "N", default_value_t = pipeline::RECORDS)]
+        records: u64,
+    },
+    /// From an append to its output being visible, at 1,000 records a second.
+    Latency,
+    /// Invocations of a function, nothing else.
+    Sandbox,
+    /// Where the time of a record goes, stage by stage.
+    Stages,
+}
+
+/// Runs what was asked for and prints it.
+///
+/// # Errors
+/// A part does not start, or does not do what is measured.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
+    telemetry::start(LogFormat::Human, &filter)?;
+    let parent = args.data.clone().unwrap_or_else(rig::folder_on_disk);
+    std::fs::create_dir_all(&parent).with_context(|| format!("make `{}`", parent.display()))?;
+    let folder = tempfile::Builder::new().prefix("millstream-bench-").tempdir_in(&parent);
+    let folder = folder.with_context(|| format!("make a directory in `{}`", parent.display()))?;
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    let sections = runtime.block_on(measure(args, folder.path()))?;
+    if args.output == Output::Json {
+        say(&mut io::stdout(), &report::json(&sections).to_string());
+    }
+    Ok(())
+}
+
+async fn measure(args: &BenchArgs, folder: &Path) -> Result<Vec<Section>> {
+    if cfg!(debug_assertions) {
+        say(&mut io::stderr(), "this is a debug build: figures say little; build with --release");
+    }
+    if rig::is_in_memory(folder) {
+        say(&mut io::stderr(), "the data lies in memory: syncs cost nothing; give --data");
+    }
+    let mut done = Vec::new();
+    let mut show = |section: Section| {
+        for line in section.lines() {
+            match args.output {
+                Output::Text => say(&mut io::stdout(), &line),
+                Output::Json => say(&mut io::stderr(), &line),
+            }
+        }
+        done.push(section);
+    };
+    let limits = limits::measure(folder)?;
+    show(limits.section());
+    let all = [
+        What::Log,
+        What::Pipeline { keyed: false, records: pipeline::RECORDS },
+        What::Latency,
+        What::Sandbox,
+        What::Stages,
+    ];
+    for what in args.what.map_or(all.to_vec(), |one| vec![one]) {
+        if let Some(section) = one(what, &limits, folder).await? {
+            show(section);
+        }
+    }
+    Ok(done)
+}
+
+/// Each on parts of its own, so that none inherits what another left.
+async fn one(what: What, limits: &Limits, folder: &Path) -> Result<Option<Section>> {
+    if what == What::Limits {
+        return Ok(None);
+    }
+    let rig = Rig::start(folder).await?;
+    let section = match what {
+        What::Limits => unreachable!("measured before"),
+        What::Log => log::measure(&rig, limits).await,
+        What::Pipeline { keyed, records } => pipeline::measure(&rig, limits, keyed, records).await,
+        What::Latency => latency::measure(&rig, limits).await,
+        What::Sandbox => sandbox::measure(&rig).await,
+        What::Stages => stages::measure(&rig).await,
+    };
+    rig.stop().await?;
+    section.map(Some)
+}
+
+/// Whoever closed the pipe does not want to hear it.
+fn say(to: &mut dyn Write, line: &str) {
+    writeln!(to, "{line}").and_then(|()| to.flush()).ok();
+}

@@ -30,7 +30,6 @@ pub(super) enum Unit {
     PerSecond,
     MegabytesPerSecond,
     GigabytesPerSecond,
-    Seconds,
     Times,
     Count,
 }
@@ -44,7 +43,6 @@ impl Unit {
             Self::PerSecond => "_per_second",
             Self::MegabytesPerSecond => "_mb_per_second",
             Self::GigabytesPerSecond => "_gb_per_second",
-            Self::Seconds => "_seconds",
             Self::Times => "_ratio",
             Self::Count => "",
         }
@@ -61,7 +59,6 @@ impl Unit {
             Self::PerSecond => format!("{value:.0} /s"),
             Self::MegabytesPerSecond => format!("{value:.0} MB/s"),
             Self::GigabytesPerSecond => format!("{value:.1} GB/s"),
-            Self::Seconds => format!("{value:.1} s"),
             Self::Times => format!("{value:.2} x"),
             Self::Count => format!("{value:.0}"),
         }

@@ -1,6 +1,7 @@
 //! `millstream demo`, the front door: a server with examples deployed, orders that run through them, and
 //! a look at what came out. Everything goes through the HTTP API, as a user's program would.
 mod client;
+mod data;
 mod dice;
 mod feed;
 mod lines;
@@ -10,6 +11,7 @@ mod progress;
 mod run;
 mod screen;
 mod server;
+mod signals;
 mod story;
 mod watch;
 

@@ -1,20 +1,19 @@
 //! The demo from its first word to its last: start, set up, feed, watch, tell, end. What each of them
 //! does is elsewhere.
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
-use tempfile::TempDir;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     DemoArgs,
     client::Client,
+    data::Data,
     feed,
     lines::TooLong,
     orders::Orders,
@@ -22,6 +21,7 @@ use super::{
     progress::{self, Progress, grouped},
     screen::Screen,
     server::Server,
+    signals::Signals,
     story,
     watch::Watch,
 };
@@ -233,71 +233,6 @@ fn answer(summary: &[Progress], took: Duration, left_out: u64) -> Result<Value> 
         answer["lines_left_out"] = left_out.into();
     }
     Ok(answer)
-}
-
-/// Where the data is.
-enum Data {
-    Given(PathBuf),
-    Fresh(TempDir),
-}
-
-impl Data {
-    fn choose(args: &DemoArgs) -> Result<Self> {
-        if let Some(given) = &args.data {
-            return Ok(Self::Given(given.clone()));
-        }
-        let fresh = tempfile::Builder::new().prefix("millstream-demo-").tempdir();
-        Ok(Self::Fresh(fresh.context("make a temporary directory (or give one: --data DIR)")?))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Given(path) => path,
-            Self::Fresh(folder) => folder.path(),
-        }
-    }
-
-    fn words(&self, once: bool) -> String {
-        let path = self.path().display();
-        match self {
-            Self::Given(_) => format!("Data in {path}"),
-            Self::Fresh(_) if once => format!("Data in {path}, removed at the end"),
-            Self::Fresh(_) => format!("Data in {path}, kept at the end"),
-        }
-    }
-
-    fn leave(self, removes: bool, screen: &mut Screen) {
-        let Self::Fresh(folder) = self else { return };
-        if removes {
-            drop(folder);
-            return;
-        }
-        let path = folder.keep();
-        screen.note(&format!("The data stays in {}", path.display()));
-    }
-}
-
-/// Ctrl-C, and what service managers send.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let on = |kind| signal(kind).context("listen for signals");
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::screen::Screen;
 use crate::{
     app::App,
     config::{Config, Storage},
-    http,
+    http::{self, Access},
 };
 
 const PORT: u16 = 8_470;
@@ -44,7 +44,7 @@ impl Server {
         let app = App::start(Config::new(Storage::Directory(data.to_owned()), program)).await;
         let app = app.with_context(|| format!("open `{}`", data.display()))?;
         let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
-        let router = http::router(Arc::clone(&app));
+        let router = http::router(Arc::clone(&app), Access::open(true), stop.clone());
         // Ends when `stop` is cancelled. A panic ends it alone: calls then fail and say so.
         serving.spawn(http::serve(listener, router, stop.clone()));
         serving.close();

@@ -1,0 +1,129 @@
+//! From an append to its output being visible, at a steady rate. Open loop: a record is due when it is
+//! due, and one that is sent late counts from then (no coordinated omission).
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use hdrhistogram::Histogram;
+use log_contract::{
+    AppendBatch, BatchBuilder, Headers, Offset, PartitionId, PartitionRef, ReadBudget,
+};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use trigger::Ordering;
+
+use super::{
+    limits::{Limits, histogram, nanos},
+    report::{Section, Unit},
+    rig::{IDENTITY, Rig, Topic},
+};
+
+const PER_SECOND: u64 = 1_000;
+const SECONDS: u64 = 6;
+/// The first ones find caches cold and widths small.
+const WARM_UP: u64 = PER_SECOND;
+const VALUE: usize = 100;
+/// Appends that may be under way, so that one slow sync does not make the next ones late.
+const APPENDS_MAX: usize = 256;
+
+pub(super) async fn measure(rig: &Rig, limits: &Limits) -> Result<Section> {
+    rig.function("identity", IDENTITY).await?;
+    let source = rig.topic("in", 1).await?;
+    let output = rig.topic("out", 1).await?;
+    rig.trigger("copy", (&source, &output), "identity", (Ordering::Partition, 1_000)).await?;
+    let began = Instant::now() + Duration::from_millis(100);
+    let (seen, acked) =
+        tokio::try_join!(read(rig, output.partition(0), began), send(rig, &source, began))?;
+    let about = format!("append -> function -> visible, {PER_SECOND} records of 100 B a second");
+    let mut section = Section::new("latency", about);
+    let micros = |times: &Histogram<u64>, at: f64| times.value_at_quantile(at) as f64 / 1e3;
+    for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)] {
+        let label = format!("append to output visible, {name}");
+        section.add(&format!("visible_{name}"), &label, micros(&seen, quantile), Unit::Micros);
+        if name == "p50" {
+            let syncs = micros(&seen, quantile) / limits.sync_p50_us;
+            section.beside(format!("{syncs:.2} x append 4 KiB + fdatasync p50 (two are needed)"));
+        }
+    }
+    for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+        let label = format!("append to answer, {name}");
+        section.add(&format!("acked_{name}"), &label, micros(&acked, quantile), Unit::Micros);
+    }
+    let ratio = micros(&seen, 0.5) / limits.sync_p50_us;
+    section.add("visible_p50_of_sync", "  visible, of a sync, p50", ratio, Unit::Times);
+    let spread = micros(&seen, 0.99) / micros(&seen, 0.5);
+    section.add("visible_p99_of_p50", "  visible, p99 of p50", spread, Unit::Times);
+    Ok(section)
+}
+
+/// Sends each record when it is due. Gives the time to the answer.
+async fn send(rig: &Rig, topic: &Topic, began: Instant) -> Result<Histogram<u64>> {
+    let tracker = TaskTracker::new();
+    let mut under_way: std::collections::VecDeque<AbortOnDropHandle<_>> = Default::default();
+    let mut times = histogram();
+    for nth in 0..PER_SECOND * SECONDS {
+        let due = began + Duration::from_secs(1) * nth as u32 / PER_SECOND as u32;
+        tokio::time::sleep_until(due.into()).await;
+        let (log, topic, batch) = (rig.log().clone(), topic.id, record(nth, rig));
+        // Ends with its append. Its failure, or panic, is told where it is awaited.
+        under_way.push_back(AbortOnDropHandle::new(tracker.spawn(async move {
+            let appended = log.append(topic, batch, Default::default()).await;
+            appended.map(|_| (nth, Instant::now().saturating_duration_since(due)))
+        })));
+        while under_way.len() > APPENDS_MAX
+            || under_way.front().is_some_and(|one| one.is_finished())
+        {
+            let Some(oldest) = under_way.pop_front() else { break };
+            note(&mut times, oldest.await?.context("append")?);
+        }
+    }
+    for rest in under_way {
+        note(&mut times, rest.await?.context("append")?);
+    }
+    Ok(times)
+}
+
+fn note(times: &mut Histogram<u64>, (nth, time): (u64, Duration)) {
+    if nth >= WARM_UP {
+        times.saturating_record(nanos(time));
+    }
+}
+
+/// Its number is in its value.
+fn record(nth: u64, rig: &Rig) -> AppendBatch {
+    let mut value = [b'.'; VALUE];
+    value[..8].copy_from_slice(&nth.to_be_bytes());
+    let mut builder = BatchBuilder::with_capacity(1, VALUE);
+    builder.push_new(rig.app.clock.now(), None, Some(&value), Headers::NONE);
+    let mut batch = AppendBatch::from(builder.build());
+    batch.partitions.push((0..1, PartitionId(0)));
+    batch
+}
+
+/// Reads outputs as they become visible. Each record must come once.
+async fn read(rig: &Rig, partition: PartitionRef, began: Instant) -> Result<Histogram<u64>> {
+    let budget =
+        ReadBudget { records_max: 1_000, bytes_max: 1 << 20, wait_max: Duration::from_secs(20) };
+    let mut times = histogram();
+    let mut seen = vec![false; (PER_SECOND * SECONDS) as usize];
+    let (mut from, mut count) = (Offset(0), 0);
+    while count < seen.len() {
+        let page = rig.log().read(partition, from, budget).await?;
+        let now = Instant::now();
+        if page.batches.is_empty() {
+            bail!("{count} of {} outputs came and no more do", seen.len());
+        }
+        from = page.next;
+        for record in page.batches.iter().flat_map(log_contract::RecordBatch::records) {
+            let number = record.value.and_then(|value| value.first_chunk::<8>());
+            let nth = u64::from_be_bytes(*number.context("an output lost its value")?);
+            let is_new =
+                seen.get_mut(nth as usize).is_some_and(|one| !std::mem::replace(one, true));
+            if !is_new {
+                bail!("output {nth} came twice: this is a bug");
+            }
+            count += 1;
+            let due = began + Duration::from_secs(1) * nth as u32 / PER_SECOND as u32;
+            note(&mut times, (nth, now.saturating_duration_since(due)));
+        }
+    }
+    Ok(times)
+}

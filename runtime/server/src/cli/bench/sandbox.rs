@@ -1,0 +1,134 @@
+//! Invocations of functions and nothing else: no log, no feed.
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ::sandbox::{Call, Environment, Function, Limits, OutputTopics, StateReader};
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use bytes::Bytes;
+use log_contract::{BatchBuilder, Headers, PartitionId, RecordBatch, Span, StateKey, TopicId};
+use trigger::{HostFault, Ordering, Outcome};
+
+use super::{
+    load::Load,
+    report::{Section, Unit},
+    rig::{IDENTITY, Rig},
+};
+
+const ENRICH: &[u8] = include_bytes!("../../../../../functions/built/enrich.wasm");
+/// Of each measurement.
+const TIME: Duration = Duration::from_millis(1_500);
+
+pub(super) async fn measure(rig: &Rig) -> Result<Section> {
+    let mut section = Section::new("sandbox", "one function call after another, nothing else");
+    let identity = rig.function("identity", IDENTITY).await?;
+    let enrich = rig.function("enrich", ENRICH).await?;
+    let now = rig.app.clock.now();
+    let load = |bytes, records| Load { bytes, records, keyed: false }.batch(0, now).records;
+    let one = invoke(rig, &identity, &load(100, 1)).await?;
+    section.add(
+        "call",
+        "identity, 1 record of 100 B: a call",
+        one.as_secs_f64() * 1e6,
+        Unit::Micros,
+    );
+    for (name, label, function, batch) in [
+        ("identity_100b", "identity, 1,000 x 100 B: a record", &identity, load(100, 1_000)),
+        ("identity_1k", "identity, 1,000 x 1 KiB: a record", &identity, load(1_024, 1_000)),
+        ("enrich", "enrich (JSON in and out), 1,000 orders: a record", &enrich, orders()),
+    ] {
+        let each = invoke(rig, function, &batch).await?;
+        let nanos = each.as_nanos() as f64 / batch.len() as f64;
+        section.add(name, label, nanos, Unit::Nanos);
+        section.beside(format!("{:.2} M/s on one core", 1e3 / nanos));
+    }
+    Ok(section)
+}
+
+/// The median time of a call with all of `batch`.
+pub(super) async fn invoke(
+    rig: &Rig,
+    function: &Arc<Function>,
+    batch: &RecordBatch,
+) -> Result<Duration> {
+    let call = call(batch);
+    let until = Instant::now() + TIME;
+    let mut times = Vec::new();
+    while Instant::now() < until || times.len() < 20 {
+        let call = call.clone();
+        let start = Instant::now();
+        let invoked = rig.app.sandbox.invoke(function, call).await;
+        times.push(start.elapsed());
+        match invoked.result {
+            Ok(Outcome::Handled(_) | Outcome::Failed(_)) => {}
+            other => bail!("the function was not run: {other:?}"),
+        }
+    }
+    times.sort();
+    Ok(times[times.len() / 2])
+}
+
+fn call(batch: &RecordBatch) -> Call {
+    let outputs = OutputTopics { default: Some(TopicId(1)), ..OutputTopics::default() };
+    let environment: Arc<Environment> = Arc::new([]);
+    Call {
+        trigger: "bench".into(),
+        invocation: "bench-1".into(),
+        attempt: 1,
+        topic: "in".into(),
+        partition: PartitionId(0),
+        window: None,
+        span: Span::from(batch.clone()),
+        ordering: Ordering::Partition,
+        outputs: Arc::new(outputs),
+        limits: Limits {
+            timeout: Duration::from_secs(30),
+            memory_bytes: 64 << 20,
+            output_bytes: 16 << 20,
+            output_records: 10_000,
+            log_bytes: 256 << 10,
+            state_writes: 10_000,
+            state_bytes: 16 << 20,
+        },
+        environment,
+        overlay: Vec::new(),
+        state: Arc::new(NoState),
+        attributes: None,
+    }
+}
+
+/// Nothing was ever written.
+#[derive(Debug)]
+struct NoState;
+
+#[async_trait]
+impl StateReader for NoState {
+    async fn read(&self, _: &StateKey) -> Result<Option<Bytes>, HostFault> {
+        Ok(None)
+    }
+}
+
+/// Like those of the demo, all well.
+fn orders() -> RecordBatch {
+    let mut builder = BatchBuilder::default();
+    for nth in 0..1_000_u32 {
+        let customer = format!("c-{:04}", nth % 250);
+        let value = serde_json::json!({
+            "order_id": format!("o-{nth:06}"),
+            "customer": { "id": customer, "country": "DE" },
+            "items": [
+                { "sku": "tea-earl-grey", "qty": 2, "price_cents": 450 },
+                { "sku": "pot-cast-iron", "qty": 1, "price_cents": 2_999 }
+            ],
+            "currency": "EUR",
+            "placed_at": "2026-11-24T14:15:21.250Z",
+            "status": "placed"
+        });
+        let (now, value) = (log_contract::Timestamp(0), value.to_string());
+        let (key, value) = (Some(customer.as_bytes()), Some(value.as_bytes()));
+        builder.push_new(now, key, value, Headers::NONE);
+    }
+    builder.build()
+}
