@@ -42,14 +42,16 @@ pub(crate) struct Slot {
 struct Holder {
     grant: GrantId,
     member: MemberId,
-    /// The member was told.
-    is_taken: bool,
 }
 
 #[derive(Debug)]
 struct Share {
     cursor: CursorName,
     inputs: Vec<TopicId>,
+    /// Partitions whose leases are this member's.
+    held: usize,
+    /// Those of them that it was not told of yet.
+    untold: BTreeSet<PartitionId>,
 }
 
 /// A lease before it can give itself back.
@@ -81,26 +83,35 @@ impl Cursors {
     ) -> MemberId {
         self.last_member += 1;
         let id = MemberId(self.last_member);
-        self.members.insert(id, Share { cursor: cursor.clone(), inputs: inputs.to_vec() });
+        let share = Share {
+            cursor: cursor.clone(),
+            inputs: inputs.to_vec(),
+            held: 0,
+            untold: BTreeSet::new(),
+        };
+        self.members.insert(id, share);
         self.share_out(cursor, inputs[0], partitions);
         id
     }
 
     /// What the member was not told of yet goes to another.
     pub(crate) fn leave(&mut self, member: MemberId) {
-        self.members.remove(&member);
-        for slot in self.slots.values_mut() {
-            if slot.holder.as_ref().is_some_and(|held| held.member == member && !held.is_taken) {
-                slot.holder = None;
-            }
+        let Some(share) = self.members.remove(&member) else { return };
+        for partition in share.untold {
+            let (cursor, source) = (share.cursor.clone(), share.inputs[0]);
+            let place = Place { cursor, source, partition };
+            self.slots.get_mut(&place).expect("it was granted").holder = None;
+            self.grant(&place, None);
         }
-        self.share_out_all();
     }
 
     pub(crate) fn give_back(&mut self, place: &Place, grant: GrantId) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         if slot.holder.as_ref().is_some_and(|holder| holder.grant == grant) {
             let giver = slot.holder.take().map(|holder| holder.member);
+            if let Some(share) = giver.and_then(|giver| self.members.get_mut(&giver)) {
+                share.held -= 1;
+            }
             self.grant(place, giver);
         }
     }
@@ -116,37 +127,31 @@ impl Cursors {
 
     /// Members of the topic hear that nothing will come any more, leases on it are void.
     pub(crate) fn forget_topic(&mut self, topic: TopicId) {
-        self.members.retain(|_, share| !share.inputs.contains(&topic));
+        let of_topic = self.members.iter().filter(|(_, share)| share.inputs.contains(&topic));
+        let members: Vec<_> = of_topic.map(|(id, _)| *id).collect();
+        members.into_iter().for_each(|member| self.leave(member));
         self.slots.retain(|place, _| place.source != topic);
         self.positions.retain(|(_, of, _), _| *of != topic);
     }
 
     /// `None`: not yet. `Some(None)`: never again.
     pub(crate) fn next_grant(&mut self, member: MemberId) -> Option<Option<Grant>> {
-        let Some(share) = self.members.get(&member) else { return Some(None) };
-        let is_new = |slot: &Slot| {
-            slot.holder.as_ref().is_some_and(|held| held.member == member && !held.is_taken)
+        let Some(share) = self.members.get_mut(&member) else { return Some(None) };
+        let partition = share.untold.pop_first()?;
+        let place = Place { cursor: share.cursor.clone(), source: share.inputs[0], partition };
+        let slot = &self.slots[&place];
+        let position = |topic: &TopicId| {
+            self.positions.get(&(share.cursor.clone(), *topic, partition)).cloned()
         };
-        let (place, slot) = self.slots.iter_mut().find(|(_, slot)| is_new(slot))?;
-        let holder = slot.holder.as_mut()?;
-        holder.is_taken = true;
-        let Place { cursor, partition, .. } = place;
-        let position =
-            |topic: &TopicId| self.positions.get(&(cursor.clone(), *topic, *partition)).cloned();
         Some(Some(Grant {
-            place: place.clone(),
-            id: holder.grant,
+            id: slot.holder.as_ref().expect("it was granted").grant,
             inputs: share.inputs.clone(),
             generation: Generation(slot.generation),
             progress: share.inputs.iter().map(position).collect(),
             memo: slot.memo.clone(),
             before: if slot.has_settled { Before::HandedOver } else { Before::Nothing },
+            place,
         }))
-    }
-
-    fn share_out_all(&mut self) {
-        let places: Vec<_> = self.slots.keys().cloned().collect();
-        places.iter().for_each(|place| self.grant(place, None));
     }
 
     fn share_out(&mut self, cursor: &CursorName, source: TopicId, partitions: u32) {
@@ -159,20 +164,17 @@ impl Cursors {
 
     /// If the place is free: to another than gave it back, to who holds the fewest, to who came first.
     fn grant(&mut self, place: &Place, giver: Option<MemberId>) {
-        let held = |member| {
-            let holders = self.slots.values().filter_map(|slot| slot.holder.as_ref());
-            holders.filter(|holder| holder.member == member).count()
-        };
+        let slot = self.slots.get_mut(place).expect("the place is known");
         let of_place = self
             .members
-            .iter()
+            .iter_mut()
             .filter(|(_, share)| share.cursor == place.cursor && share.inputs[0] == place.source);
-        let next =
-            of_place.map(|(id, _)| *id).min_by_key(|id| (Some(*id) == giver, held(*id), *id));
-        let slot = self.slots.get_mut(place).expect("the place is known");
-        if let (None, Some(member)) = (&slot.holder, next) {
+        let next = of_place.min_by_key(|(id, share)| (Some(**id) == giver, share.held, **id));
+        if let (None, Some((member, share))) = (&slot.holder, next) {
+            share.held += 1;
+            share.untold.insert(place.partition);
             slot.generation += 1;
-            slot.holder = Some(Holder { grant: GrantId::fresh(), member, is_taken: false });
+            slot.holder = Some(Holder { grant: GrantId::fresh(), member: *member });
         }
     }
 

@@ -281,6 +281,22 @@ async fn compete_to_the_end(trial: &Trial, topic: TopicId) -> usize {
     count
 }
 
+/// Each lease is given back just as the other begins to wait for it.
+pub async fn two_members_hand_a_lease_to_and_fro(trial: Trial) {
+    let topic = trial.topic("t", 1).await;
+    let mut members = vec![trial.join("c", topic).await, trial.join("c", topic).await];
+    let take = |mut member: Box<dyn crate::Membership>| {
+        tokio::spawn(async move {
+            for _ in 0..300 {
+                drop(gained(&mut *member).await);
+            }
+        })
+    };
+    for task in members.drain(..).map(take).collect::<Vec<_>>() {
+        soon("each has had its turns", task).await.expect("no panic");
+    }
+}
+
 pub async fn a_lease_may_be_dropped_anywhere(trial: Trial) {
     let topic = trial.topic("t", 1).await;
     let lease = trial.lease("c", topic).await;

@@ -107,6 +107,7 @@ macro_rules! conformance {
                 progress_memo_and_how_it_ended_come_with_the_next_lease
                 a_deleted_topic_voids_leases_and_ends_members
                 of_all_who_compete_one_holds_a_partition
+                two_members_hand_a_lease_to_and_fro
                 a_lease_may_be_dropped_anywhere;
             cursors:
                 a_cursor_exists_from_its_first_settlement_on

@@ -1,11 +1,17 @@
 //! Reads: pages, budgets, waits; bounds and times. Never a trim.
 use super::{
     records::{Fact, Found, batch_of, counted, texts},
-    trial::{ALL, Trial, WAIT, assert_wellformed, begun, first_of, is_waiting, soon, to},
+    trial::{ALL, Trial, WAIT, assert_wellformed, begun, first_of, is_waiting, meet, soon, to},
 };
 use crate::{Clock as _, Timestamp, TopicId};
 use crate::{Offset, OffsetBounds, PartitionId, PartitionRef, ReadBudget, ReadError, ReadPage};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 fn found_in(page: &ReadPage) -> Vec<Found> {
     page.batches.iter().flat_map(Found::all_of).collect()
@@ -114,21 +120,24 @@ pub async fn a_waiting_read_gets_the_first_record(trial: Trial) {
     }
 }
 
-/// Appends race with reads that are just about to wait.
+/// Each append races with a reader that is just about to wait for it, and nothing else would wake it.
 pub async fn a_record_wakes_whoever_begins_to_wait(trial: Trial) {
+    const ROUNDS: u64 = 600;
     let topic = trial.topic("t", 1).await;
     let at = first_of(topic);
-    let log = trial.stores.log.clone();
+    let (log, about_to_wait) = (trial.stores.log.clone(), Arc::new(AtomicU64::new(0)));
+    let told = about_to_wait.clone();
     let reader = tokio::spawn(async move {
-        let (mut from, mut count) = (Offset(0), 0);
-        while count < 500 {
+        let mut from = Offset(0);
+        for round in 1..=ROUNDS {
+            told.store(round, Ordering::SeqCst);
             let page = log.read(at, from, WAIT).await.expect("a page");
-            assert!(from < page.next, "a wait as long as this ends by a record");
-            count += found_in(&page).len();
+            assert_eq!(found_in(&page).len(), 1, "a wait as long as this ends by a record");
             from = page.next;
         }
     });
-    for _ in 0..500 {
+    for round in 1..=ROUNDS {
+        meet(&about_to_wait, round).await;
         trial.append(topic, &counted("x", 1)).await;
     }
     soon("the reader has them all", reader).await.expect("no panic");

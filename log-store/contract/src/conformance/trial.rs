@@ -10,7 +10,16 @@ use crate::{
     TopicId, TopicName, TopicSpec,
 };
 use bytes::Bytes;
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 /// No single step of a test takes this long, on the slowest machine.
 const STEP_MAX: Duration = Duration::from_secs(30);
@@ -66,6 +75,17 @@ pub(super) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
 /// Looks on for a moment; the future is not lost.
 pub(super) async fn is_waiting<F: Future + Unpin>(future: &mut F) -> bool {
     tokio::time::timeout(GLANCE, future).await.is_err()
+}
+
+/// Waits, without sleeping, until another task has come to `round`; then a moment that differs from
+/// round to round, so that over many rounds the two meet at every point.
+pub(super) async fn meet(other: &AtomicU64, round: u64) {
+    while other.load(Ordering::SeqCst) < round {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..round % 50 * 8 {
+        std::hint::spin_loop();
+    }
 }
 
 /// A call that was made: polled once, so that it comes before every later call.
