@@ -1,1 +1,4 @@
-fn main() {}
+//! The program's door: everything is in the library.
+fn main() -> std::process::ExitCode {
+    server::cli::main()
+}
