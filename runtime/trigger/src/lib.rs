@@ -11,6 +11,7 @@ mod delivery;
 mod failing;
 mod feed;
 mod guard;
+mod halt;
 mod keys;
 mod landing;
 mod ledger;
@@ -19,7 +20,9 @@ mod outcome;
 mod overlay;
 mod pages;
 mod piece;
+mod scale;
 mod seam;
+mod share;
 mod spec;
 mod stand;
 mod status;
@@ -27,11 +30,14 @@ mod trouble;
 
 pub use counts::{Counts, Ended, Invocations};
 pub use feed::Feed;
+pub use halt::{Halt, Halted, MalformedHalt};
 pub use memo::MemoError;
 pub use outcome::{
     Blame, Failure, FailureKind, HostFault, ItemFailure, Outcome, Response, Targets,
 };
+pub use scale::{Autoscaler, Cap, PartitionSample, Scaling, ScalingPolicy};
 pub use seam::{Command, Condition, DeadLetter, DeliveryId, Event, LastError, Settle};
+pub use share::{Claim, Need, apportion, fair_share};
 pub use spec::{
     BatchPolicy, Bounds, ItemFailures, OnFailure, Ordering, Problem, RetryPolicy, TriggerSpec,
 };
