@@ -1,7 +1,7 @@
 //! The shortest honest log: the contract as it reads in plain collections under one lock. For tests
 //! and for a store that need not outlive its process. Never a file, never a task of its own.
 //!
-//! [`store`] says what each operation does; `lib` wraps each in the lock and waits where the contract
+//! `store` says what each operation does; `lib` wraps each in the lock and waits where the contract
 //! waits. Every change wakes all who wait, and each looks for itself: simple, and no wake-up is lost.
 mod cursors;
 mod documents;
