@@ -155,24 +155,30 @@ impl Fold {
 /// Looks behind the tail for a frame that says that more was durable than was found.
 fn refuse_lost_frames(dir: &Path, segments: &[Segment], fold: &Fold) -> Result<(), OpenError> {
     let (nth, at) = fold.tail;
+    let path = |id: u64| dir.join(segment::file_name(id));
     let mut durable_to = fold.durable_to;
-    for (segment, from) in segments
-        .iter()
-        .skip(nth)
-        .zip([at].into_iter().chain(std::iter::repeat(segment::HEADER_LEN as u64)))
-    {
-        let mut scan = Scan::new(segment, dir.join(segment::file_name(segment.id)));
-        durable_to = durable_to.max(scan.durable_to_after(from, fold.number, fold.state.epoch)?);
+    // Where the missing frame should be: right here, or at the beginning of the next segment.
+    let (mut file, mut place) = (path(1), at);
+    for (later, segment) in segments.iter().skip(nth).enumerate() {
+        let from = if later == 0 { at } else { segment::HEADER_LEN as u64 };
+        let mut scan = Scan::new(segment, path(segment.id));
+        let found = scan.durable_to_after(from, fold.number, fold.state.epoch)?;
+        durable_to = durable_to.max(found);
+        if later == 0 {
+            file = path(segment.id);
+            if found == 0 && scan.is_untouched(at)? && nth + 1 < segments.len() {
+                (file, place) = (path(segment.id + 1), segment::HEADER_LEN as u64);
+            }
+        }
     }
     if durable_to < fold.number {
         return Ok(());
     }
-    let id = segments.get(nth).map_or(1, |segment| segment.id);
     let why = format!(
         "frame {} is not there or not what was written, though frames up to {durable_to} were durable",
         fold.number
     );
-    Err(OpenError::Damaged { file: dir.join(segment::file_name(id)), at, why })
+    Err(OpenError::Damaged { file, at: place, why })
 }
 
 pub(crate) fn at(act: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {

@@ -50,15 +50,9 @@ impl RecordingDisk {
         self.lock_calls().clone()
     }
 
-    /// How many calls there were so far.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lock_calls().len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Looks at what was asked so far; nothing else is written down meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&[Call]) -> T) -> T {
+        look(&self.lock_calls())
     }
 
     fn note(&self, call: Call) {

@@ -76,6 +76,12 @@ impl<'a> Scan<'a> {
         Ok(durable_to)
     }
 
+    /// Whether nothing was ever written at `position`.
+    pub(super) fn is_untouched(&mut self, position: u64) -> Result<bool, OpenError> {
+        let header = self.bytes(position, HEADER_LEN)?;
+        Ok(header.is_none_or(|header| header.iter().all(|byte| *byte == 0)))
+    }
+
     /// The next position where a frame of this segment may begin.
     fn next_magic(&mut self, mut position: u64) -> Result<Option<u64>, OpenError> {
         let id = self.segment.id.to_le_bytes();
