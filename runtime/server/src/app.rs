@@ -5,10 +5,11 @@ use crate::{
     catalog::Catalog,
     config::{Config, Limits, Storage},
     drive::{Parts, Supervisor},
-    metrics::Metrics,
+    metrics::{LogFigures, Metrics},
 };
 use anyhow::Context as _;
 use log_contract::{Blobs, Clock, Documents, Log, SystemClock};
+use log_embedded::{EmbeddedLog, Observer, Options};
 use log_memory::MemoryLog;
 use sandbox::{CompileLimits, Sandbox, SandboxConfig};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -37,6 +38,16 @@ struct Store {
     blobs: Arc<dyn Blobs>,
 }
 
+impl Store {
+    fn of<T: Log + Documents + Blobs + 'static>(store: &Arc<T>) -> Self {
+        Self {
+            log: Arc::<T>::clone(store),
+            documents: Arc::<T>::clone(store),
+            blobs: Arc::<T>::clone(store),
+        }
+    }
+}
+
 impl App {
     /// Opens the log, reads the catalogue, and starts the feeds. Serving is the caller's.
     ///
@@ -52,7 +63,8 @@ impl App {
     /// # Errors
     /// What does not open, and why.
     pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
-        let store = open(&config.storage, &clock).await?;
+        let metrics = Metrics::new();
+        let store = open(&config.storage, &clock, &metrics).await?;
         let (directory, scratch) = directory(&config.storage)?;
         let sandbox = Sandbox::new(sandbox_config(&config, directory.join("compiled")))
             .context("start the sandbox")?;
@@ -66,7 +78,7 @@ impl App {
         .await
         .context("open the catalogue")?;
         let catalog = Arc::new(catalog);
-        let metrics = Metrics::new(&sandbox).context("register the metrics")?;
+        metrics.watch(&sandbox).context("register the sandbox's metrics")?;
         let parts = Parts {
             log: Arc::clone(&store.log),
             clock: Arc::clone(&clock),
@@ -108,19 +120,38 @@ impl App {
     }
 }
 
-async fn open(storage: &Storage, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
+async fn open(
+    storage: &Storage,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> anyhow::Result<Store> {
     match storage {
-        Storage::Ephemeral => {
-            let log = MemoryLog::new(Arc::clone(clock));
-            Ok(Store {
-                log: Arc::<MemoryLog>::clone(&log),
-                documents: Arc::<MemoryLog>::clone(&log),
-                blobs: log,
-            })
-        }
+        Storage::Ephemeral => Ok(Store::of(&MemoryLog::new(Arc::clone(clock)))),
         Storage::Directory(path) => {
-            anyhow::bail!("the durable log in `{}` is not built yet", path.display())
+            let figures = LogFigures::register(metrics.registry())?;
+            let mut options = Options::new(Arc::clone(clock));
+            options.observer = Arc::new(Timed(Arc::clone(&figures)));
+            let path = path.clone();
+            let opening = move || EmbeddedLog::open(path, options);
+            let log = tokio::task::spawn_blocking(opening).await.context("open the log")??;
+            let journal = Arc::downgrade(&log);
+            let bytes = move || journal.upgrade().map_or(0, |log| log.stats().journal_bytes);
+            LogFigures::register_journal(metrics.registry(), Box::new(bytes))?;
+            Ok(Store::of(&log))
         }
+    }
+}
+
+/// Carries the log's times to the metrics.
+struct Timed(Arc<LogFigures>);
+
+impl Observer for Timed {
+    fn appended(&self, took: Duration) {
+        self.0.append_seconds.observe(took.as_secs_f64());
+    }
+
+    fn synced(&self, took: Duration, _bytes: usize) {
+        self.0.fsync_seconds.observe(took.as_secs_f64());
     }
 }
 

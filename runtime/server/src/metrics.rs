@@ -1,7 +1,7 @@
 //! All figures, in a registry of our own. Each struct belongs to the part that counts; what is many is
 //! read where it stands at the scrape. Names: `millstream_<noun>_<unit>[_total]`.
 use prometheus::{
-    Encoder as _, Gauge, IntCounter, IntGauge, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, TextEncoder,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
@@ -15,19 +15,22 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// With the figures of the sandbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { registry: Registry::new() }
+    }
+
+    /// Adds the figures of the sandbox, and the program's own.
     ///
     /// # Errors
     /// A name is wrong or taken: a bug.
-    pub fn new(sandbox: &Arc<Sandbox>) -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        registry.register(Box::new(Guests::new(Arc::clone(sandbox))?))?;
+    pub fn watch(&self, sandbox: &Arc<Sandbox>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(Guests::new(Arc::clone(sandbox))?))?;
         let opts = Opts::new("millstream_build_info", "The program's version.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         let build = IntGauge::with_opts(opts)?;
         build.set(1);
-        registry.register(Box::new(build))?;
-        Ok(Self { registry })
+        self.registry.register(Box::new(build))
     }
 
     #[must_use]
@@ -44,6 +47,66 @@ impl Metrics {
             tracing::error!(error = &error as &dyn std::error::Error, "metrics do not encode");
         }
         (String::from_utf8_lossy(&text).into_owned(), prometheus::TEXT_FORMAT)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How long the log took.
+#[derive(Debug)]
+pub struct LogFigures {
+    pub append_seconds: Histogram,
+    pub fsync_seconds: Histogram,
+}
+
+const LOG_SECONDS: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+impl LogFigures {
+    /// # Errors
+    /// A name is taken: a bug.
+    pub fn register(registry: &Registry) -> prometheus::Result<Arc<Self>> {
+        let histogram = |name: &str, help: &str| {
+            let opts = HistogramOpts::new(format!("millstream_log_{name}_seconds"), help);
+            let histogram = Histogram::with_opts(opts.buckets(LOG_SECONDS.to_vec()))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        Ok(Arc::new(Self {
+            append_seconds: histogram("append", "From the call of an append to its answer.")?,
+            fsync_seconds: histogram("fsync", "Syncs of the journal.")?,
+        }))
+    }
+
+    /// # Errors
+    /// A name is taken: a bug.
+    pub fn register_journal(
+        registry: &Registry,
+        bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+    ) -> prometheus::Result<()> {
+        let help = "Size of the journal's files.";
+        let gauge = IntGauge::new("millstream_log_journal_bytes", help)?;
+        registry.register(Box::new(Journal { bytes, gauge }))
+    }
+}
+
+struct Journal {
+    bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+    gauge: IntGauge,
+}
+
+impl Collector for Journal {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set(i64::try_from((self.bytes)()).unwrap_or(i64::MAX));
+        self.gauge.collect()
     }
 }
 
