@@ -80,9 +80,8 @@ pub(super) async fn is_waiting<F: Future + Unpin>(future: &mut F) -> bool {
 /// Waits, without sleeping, until another task has come to `round`; then a moment that differs from
 /// round to round, so that over many rounds the two meet at every point.
 pub(super) async fn meet(other: &AtomicU64, round: u64) {
-    while other.load(Ordering::SeqCst) < round {
-        tokio::task::yield_now().await;
-    }
+    let has_come = async || (round <= other.load(Ordering::SeqCst)).then_some(());
+    eventually("the other task has come so far", has_come).await;
     for _ in 0..round % 50 * 8 {
         std::hint::spin_loop();
     }
@@ -132,9 +131,12 @@ pub(super) fn first_of(topic: TopicId) -> PartitionRef {
 pub(super) const ALL: ReadBudget =
     ReadBudget { records_max: usize::MAX, bytes_max: usize::MAX, wait_max: Duration::ZERO };
 
-/// The same, with a long poll.
-pub(super) const WAIT: ReadBudget =
-    ReadBudget { records_max: usize::MAX, bytes_max: usize::MAX, wait_max: STEP_MAX };
+/// The same, with a poll so long that no step outlasts it: only what it waits for can end it.
+pub(super) const WAIT: ReadBudget = ReadBudget {
+    records_max: usize::MAX,
+    bytes_max: usize::MAX,
+    wait_max: Duration::from_secs(3_600),
+};
 
 /// Panics unless the page is what a page must be.
 pub(super) fn assert_wellformed(page: &ReadPage, from: Offset, budget: ReadBudget) {
