@@ -16,6 +16,8 @@ use wasmtime::{
     component::{Component, ComponentExportIndex, InstancePre, Linker, types::ComponentItem},
 };
 
+const WASM_PAGE: u64 = 64 << 10;
+
 /// One version's component, mapped and linked. Unmapped when the last clone of its `Arc` goes.
 pub struct Function {
     digest: Digest,
@@ -183,7 +185,7 @@ fn check_needs(needs: Option<ResourcesRequired>, memory_max: usize) -> Result<()
     let Some(needs) = needs else {
         return exceeds("core modules as imports".into(), "modules of its own".into());
     };
-    let memory = needs.max_initial_memory_size.unwrap_or(0);
+    let memory = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
     if memory > memory_max as u64 {
         return exceeds(
             format!("{memory} bytes of memory to start with"),

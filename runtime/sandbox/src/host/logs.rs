@@ -113,8 +113,10 @@ impl Buffer {
         if stream == LogStream::Stderr {
             self.hear(line);
         }
-        // A line costs one byte more than its text, so that empty ones are bounded too.
-        if self.logs.bytes() + line.len() < self.most {
+        // A line costs one byte more than its text, so that empty ones are bounded too. Once one is lost,
+        // so are all that follow: a log with holes misleads.
+        let is_whole = self.logs.dropped_bytes() == 0;
+        if is_whole && self.logs.bytes() + line.len() < self.most {
             self.logs.push(stream, line);
         } else {
             self.logs.drop_bytes(open.len() as u64 + 1);
