@@ -25,14 +25,17 @@ pub(crate) const SETTINGS_MAX: usize = 1 << 20;
 const PIECE_WAIT: Duration = Duration::from_secs(15);
 /// Slowest pace at which a whole body may come, so that nobody holds admission for long.
 const BYTES_PER_SECOND_MIN: u64 = 128 << 10;
-/// How long a request waits for its turn before it is told to come again.
 const ADMISSION_WAIT: Duration = Duration::from_secs(1);
 /// zstd may ask for a window as large as this power of two: the largest body.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 
 /// Bytes of bodies that are in memory at once, over all requests.
 #[derive(Clone, Debug)]
-pub(crate) struct Admission(Arc<Semaphore>);
+pub(crate) struct Admission {
+    room: Arc<Semaphore>,
+    /// How long a request waits for its turn before it is told to come again.
+    patience: Duration,
+}
 
 /// Counts as long as it lives.
 #[derive(Debug)]
@@ -40,14 +43,14 @@ pub(crate) struct Admitted(Option<OwnedSemaphorePermit>);
 
 impl Admission {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes_max)))
+        Self { room: Arc::new(Semaphore::new(bytes_max)), patience: ADMISSION_WAIT }
     }
 
     /// Takes room for so many bytes more, waiting a moment for others to leave.
     pub(crate) async fn admit(&self, admitted: &mut Admitted, bytes: usize) -> ApiResult<()> {
         let bytes = u32::try_from(bytes).expect("bodies are far below 4 GiB");
-        let room = self.0.clone().acquire_many_owned(bytes);
-        let permit = tokio::time::timeout(ADMISSION_WAIT, room).await.map_err(|_| too_many())?;
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+        let permit = tokio::time::timeout(self.patience, room).await.map_err(|_| too_many())?;
         let permit = permit.expect("admission is never closed");
         match &mut admitted.0 {
             Some(held) => held.merge(permit),
@@ -314,16 +317,16 @@ mod tests {
         let body = Body::from_stream(futures::stream::iter(pieces));
         let held = read(&admission, &HeaderMap::new(), body, 5).await.expect("fits");
         assert_eq!(held.bytes, "abcde");
-        assert_eq!(admission.0.available_permits(), 5);
+        assert_eq!(admission.room.available_permits(), 5);
         drop(held);
-        assert_eq!(admission.0.available_permits(), 10);
+        assert_eq!(admission.room.available_permits(), 10);
         let error = read(&admission, &HeaderMap::new(), Body::from("abcdef"), 5).await;
         assert_eq!(error.expect_err("too large").code(), Code::BodyTooLarge);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_finds_no_room_is_told_to_come_again() {
-        let admission = Admission::new(10);
+        let admission = Admission { patience: Duration::ZERO, ..Admission::new(10) };
         let mut first = Admitted::NOTHING;
         admission.admit(&mut first, 8).await.expect("room");
         let error = read(&admission, &HeaderMap::new(), Body::from("abc"), 5).await;

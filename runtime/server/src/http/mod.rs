@@ -15,6 +15,8 @@ mod params;
 mod records;
 mod refusals;
 mod router;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod triggers;
 mod wire;
