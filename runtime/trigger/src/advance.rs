@@ -72,7 +72,9 @@ impl Feed {
             }
             let Some(span) = self.take(Timestamp(u64::MAX), self.records_max()) else { return };
             self.counts.batches += 1;
-            self.put_to_sleep(now, Delivery::new(span, now, &self.spec.retry));
+            // What failed before a rewind still backs off.
+            let not_before = self.failing.not_before(span.head()).max(now);
+            self.put_to_sleep(now, Delivery::new(span, not_before, &self.spec.retry));
         }
     }
 
@@ -179,7 +181,7 @@ impl Feed {
         let bounds = self.spec.bounds;
         let is_tight = bounds.open_records < self.pages.records() + bounds.page_records
             || bounds.open_bytes < self.pages.bytes() + bounds.page_bytes;
-        if is_tight && self.spec.ordering == Ordering::Key && self.pages.is_worth_copying() {
+        if is_tight && self.spec.ordering == Ordering::Key && self.pages.is_worth_copying(&bounds) {
             self.copy_survivors();
         }
         let records = bounds.open_records.saturating_sub(self.pages.records());

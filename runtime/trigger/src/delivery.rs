@@ -48,8 +48,8 @@ pub(crate) struct Bill<'a> {
 }
 
 impl Delivery {
-    pub(crate) fn new(span: Span, now: Timestamp, retry: &RetryPolicy) -> Self {
-        Self::of(vec![Slice { span, not_before: now, held: None }], retry)
+    pub(crate) fn new(span: Span, not_before: Timestamp, retry: &RetryPolicy) -> Self {
+        Self::of(vec![Slice { span, not_before, held: None }], retry)
     }
 
     /// Records too old before any attempt, which wait for an operator.

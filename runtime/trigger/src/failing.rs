@@ -18,9 +18,18 @@ pub(crate) struct Failure {
 
 #[derive(Debug, Default)]
 pub(crate) struct Failing {
-    by_head: BTreeMap<Offset, (Failure, Option<LastError>)>,
+    by_head: BTreeMap<Offset, Entry>,
     /// Not in the log's memo yet.
     pub(crate) is_news: bool,
+}
+
+/// What lives as long as the process besides.
+#[derive(Debug)]
+struct Entry {
+    failure: Failure,
+    error: Option<LastError>,
+    /// When it may be tried again, also after a rewind.
+    not_before: Timestamp,
 }
 
 /// How long what failed waits.
@@ -32,22 +41,27 @@ pub(crate) struct Pause<'a> {
 
 impl Failing {
     pub(crate) fn restore(memo: &[(Offset, Failure)]) -> Self {
-        let by_head = memo.iter().map(|(head, failure)| (*head, (*failure, None))).collect();
+        let entry = |failure: Failure| Entry { failure, error: None, not_before: Timestamp(0) };
+        let by_head = memo.iter().map(|(head, failure)| (*head, entry(*failure))).collect();
         Self { by_head, is_news: false }
     }
 
     /// The oldest of those that `progress` leaves open.
     pub(crate) fn memo(&self, progress: &Progress, entries_max: usize) -> Vec<(Offset, Failure)> {
         let open = self.by_head.iter().filter(|(head, _)| !progress.covers(**head));
-        open.take(entries_max).map(|(head, (failure, _))| (*head, *failure)).collect()
+        open.take(entries_max).map(|(head, entry)| (*head, entry.failure)).collect()
     }
 
     pub(crate) fn of(&self, head: Offset) -> Option<Failure> {
-        self.by_head.get(&head).map(|(failure, _)| *failure)
+        self.by_head.get(&head).map(|entry| entry.failure)
     }
 
     pub(crate) fn error(&self, head: Offset) -> Option<&LastError> {
-        self.by_head.get(&head)?.1.as_ref()
+        self.by_head.get(&head)?.error.as_ref()
+    }
+
+    pub(crate) fn not_before(&self, head: Offset) -> Timestamp {
+        self.by_head.get(&head).map_or(Timestamp(0), |entry| entry.not_before)
     }
 
     pub(crate) fn failures(&self, head: Offset) -> u32 {
@@ -63,20 +77,23 @@ impl Failing {
         pause: Pause<'_>,
     ) -> Timestamp {
         let none = Failure { failures: 0, since: now, is_final: false };
-        let (failure, last) = self.by_head.entry(head).or_insert((none, None));
-        failure.failures = failure.failures.saturating_add(1);
-        *last = Some(error);
-        self.is_news = true;
-        match pause.retry.is_exhausted(failure.failures) {
+        let first = || Entry { failure: none, error: None, not_before: now };
+        let entry = self.by_head.entry(head).or_insert_with(first);
+        let failures = entry.failure.failures.saturating_add(1);
+        entry.failure.failures = failures;
+        entry.error = Some(error);
+        entry.not_before = match pause.retry.is_exhausted(failures) {
             true => now,
-            false => now.after(pause.retry.backoff(failure.failures, pause.jitter)),
-        }
+            false => now.after(pause.retry.backoff(failures, pause.jitter)),
+        };
+        self.is_news = true;
+        entry.not_before
     }
 
     /// Another attempt is pointless until an operator says otherwise, also after a restart.
     pub(crate) fn finish(&mut self, head: Offset) {
-        if let Some((failure, _)) = self.by_head.get_mut(&head) {
-            failure.is_final = true;
+        if let Some(entry) = self.by_head.get_mut(&head) {
+            entry.failure.is_final = true;
         }
     }
 
@@ -88,7 +105,7 @@ impl Failing {
     /// An operator gives new budgets to what has none left: that must survive a restart.
     pub(crate) fn pardon(&mut self, retry: &RetryPolicy) {
         let is_over = |failure: &Failure| failure.is_final || retry.is_exhausted(failure.failures);
-        self.by_head.retain(|_, (failure, _)| !is_over(failure));
+        self.by_head.retain(|_, entry| !is_over(&entry.failure));
         self.is_news = true;
     }
 

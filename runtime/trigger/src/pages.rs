@@ -1,5 +1,6 @@
 //! The batches that are open: fetched, with records that are not settled. Counts the memory they pin
 //! and knows which stretch of offsets each record stands for, holes included.
+use crate::spec::Bounds;
 use log_contract::{BatchBuilder, Offset, RecordBatch, Run, Span, Timestamp};
 use std::{collections::VecDeque, ops::Range};
 
@@ -10,8 +11,9 @@ pub(crate) struct Pages {
     closed: usize,
     records: usize,
     bytes: usize,
-    /// Records that are open themselves, whatever they pin.
+    /// Records that are open themselves, whatever they pin, and their bytes.
     open: usize,
+    live: usize,
     /// Settled since survivors were last looked for.
     settled: usize,
     /// Where the last settled record was: the next is near.
@@ -26,6 +28,8 @@ struct Page {
     records: usize,
     bytes: usize,
     open: usize,
+    /// Bytes of what is open, at most.
+    live: usize,
     /// Gone once it is closed.
     batch: Option<RecordBatch>,
     /// `batch` holds survivors only: what each of them stands for.
@@ -52,8 +56,17 @@ impl Pages {
         self.records += records;
         self.bytes += bytes;
         self.open += open;
-        let (from, next, batch) = (stretch.start, stretch.end, Some(batch.clone()));
-        self.pages.push_back(Page { from, next, records, bytes, open, batch, stretches: None });
+        self.live += bytes;
+        self.pages.push_back(Page {
+            from: stretch.start,
+            next: stretch.end,
+            records,
+            bytes,
+            open,
+            live: bytes,
+            batch: Some(batch.clone()),
+            stretches: None,
+        });
     }
 
     /// What a whole run of a fetched batch stands for: from its first record to the one that follows
@@ -102,6 +115,9 @@ impl Pages {
         self.settled += run.len();
         let page = &mut self.pages[at];
         page.open = page.open.checked_sub(run.len()).expect("settled once");
+        let settled = if page.open > 0 { run.bytes().min(page.live) } else { page.live };
+        page.live -= settled;
+        self.live -= settled;
         if page.open > 0 {
             return;
         }
@@ -123,10 +139,12 @@ impl Pages {
         Some(batch.appended_at(at.min(batch.len() - 1)))
     }
 
-    /// Whether few open records pin much: at least half of what is counted is settled, and enough was
-    /// settled since the last look to pay for another.
-    pub(crate) fn is_worth_copying(&self) -> bool {
-        self.open * 2 <= self.records && self.settled >= 1.max(self.records / 16)
+    /// Whether few open records pin much: at least a page of what is counted is settled, and enough
+    /// was settled since the last look to pay for another.
+    pub(crate) fn is_worth_copying(&self, bounds: &Bounds) -> bool {
+        let pins_records = bounds.page_records <= self.records - self.open;
+        let pins_bytes = bounds.page_bytes <= self.bytes - self.live;
+        (pins_records || pins_bytes) && self.settled >= 1.max(self.open / 16)
     }
 
     /// Copies the survivors of batches that they pin to more than double their own size, if all of
@@ -167,7 +185,8 @@ impl Pages {
         self.records = self.records - page.records + places.len();
         self.bytes = self.bytes - page.bytes + bytes;
         let page = &mut self.pages[places[0].0];
-        (page.records, page.bytes) = (places.len(), bytes);
+        self.live = self.live - page.live + bytes;
+        (page.records, page.bytes, page.live) = (places.len(), bytes, bytes);
         (page.batch, page.stretches) = (Some(survivors.clone()), Some(stretches));
         copied.batches.push((batch, survivors));
     }

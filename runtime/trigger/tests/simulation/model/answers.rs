@@ -264,6 +264,8 @@ impl Model {
         {
             // Of which version it was is in the answer that was refused; a letter's kind must do.
             self.bill(guilty, FailureKind::OutputRefused, 0);
+            let wait = backoff(scene, self.billed[&guilty], 1_000);
+            self.retry_at.insert(guilty, now.after(wait));
         }
         self.rewound();
     }

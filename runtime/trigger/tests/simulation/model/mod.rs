@@ -183,6 +183,7 @@ impl Model {
         self.strays.clear();
         self.forget();
         self.errors.clear();
+        self.retry_at.clear();
         self.finals = self.noted.failing.iter().filter(|(.., last)| *last).map(|f| f.0.0).collect();
         self.hopeless = self.finals.clone();
         self.fetched_at.clear();
@@ -209,7 +210,6 @@ impl Model {
         self.excused.clear();
         self.pages.clear();
         self.awaits = None;
-        self.retry_at.clear();
         self.handed.clear();
         self.answers.clear();
     }
