@@ -46,8 +46,13 @@ impl Journal {
     }
 
     pub(crate) fn fits(&self, body_len: usize) -> bool {
+        self.fits_before(0, body_len)
+    }
+
+    /// The same, with so many bytes of the segment left free.
+    pub(crate) fn fits_before(&self, kept_free: u64, body_len: usize) -> bool {
         let end = self.at + frame::total(body_len) as u64;
-        end <= self.segment.capacity && u32::try_from(end).is_ok()
+        end + kept_free <= self.segment.capacity && u32::try_from(end).is_ok()
     }
 
     /// Goes on in another segment.

@@ -110,6 +110,10 @@ impl EmbeddedLog {
         let straddling = {
             let state = self.shared.open()?;
             let there = state.partition(partition).ok_or(TrimError::NoPartition(partition))?;
+            if before > there.end {
+                // Here already: what comes meanwhile would lie before it uncounted.
+                return Err(TrimError::BeyondEnd { before, end: there.end });
+            }
             let is_inside = before > there.start && before < there.end;
             let batch = there.from(before).next().filter(|batch| batch.base < before);
             batch.filter(|_| is_inside).copied()
@@ -217,7 +221,10 @@ impl Log for EmbeddedLog {
                 Ok(Look::There(there)) => return self.gather(there, budget).await,
                 Ok(Look::Idle { .. }) => {}
                 Err(error) => {
-                    self.shared.forget_view(partition);
+                    // Others may wait at a partition that is there.
+                    if matches!(error, ReadError::NoPartition(_)) {
+                        self.shared.forget_view(partition);
+                    }
                     return Err(error);
                 }
             }

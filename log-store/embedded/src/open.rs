@@ -13,7 +13,7 @@ use crate::{
     journal::{Journal, WriteError, make_segment},
     log::EmbeddedLog,
     options::{OpenError, Options},
-    prepare::Preparer,
+    prepare::{Preparer, bytes_of},
     recovery::{Recovered, SegmentFiles, at, recover},
     segment,
     shared::Shared,
@@ -25,8 +25,6 @@ use crate::{
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
 const ARTIFACTS: &str = "artifacts";
-/// The first segment of all: there at once, while the next one is written ahead.
-const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 /// No segment is smaller: its header, and room for some frames.
 const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// Positions in a segment are u32.
@@ -82,7 +80,7 @@ fn clean(disk: &dyn Disk, dir: &Path, is_waste: impl Fn(&str) -> bool) -> Result
 }
 
 fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, OpenError> {
-    let bytes = segment_bytes.min(FIRST_SEGMENT_BYTES);
+    let bytes = bytes_of(1, segment_bytes);
     let segment = make_segment(disk, dir, 1, bytes).map_err(|error| full_or(error, dir))?;
     let journal_bytes = segment.capacity;
     let (state, at) = (State::default(), segment::HEADER_LEN as u64);
@@ -104,17 +102,16 @@ fn start(
     recovered: Recovered,
     lock: Box<dyn LockedFile>,
 ) -> Result<Arc<EmbeddedLog>, OpenError> {
-    let Recovered { state, segment, at: position, number, ready, journal_bytes } = recovered;
+    let Recovered { state, segment, at: position, number, ready, mut journal_bytes } = recovered;
     let disk = options.disk.clone();
     let epoch = state.epoch + 1;
-    let segments = segment.id + u64::from(ready.is_some());
     let has_reserve = disk.open(&dir.join(segment::RESERVE)).is_ok();
-    let next = segment.id + 1;
+    let last = segment.id;
     let preparer = Preparer::start(
         disk.clone(),
         dir.into(),
         (options.segment_bytes, options.reserve_bytes),
-        next,
+        last + 1,
         ready,
         has_reserve,
     );
@@ -127,6 +124,9 @@ fn start(
     Put(&mut frame).opened(epoch);
     let body_len = frame.len() - frame::HEADER_LEN;
     make_room(&mut journal, &preparer, body_len, dir)?;
+    if journal.segment.id != last {
+        journal_bytes += journal.segment.capacity;
+    }
     let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
     let place = place.map_err(|error| match error {
         WriteError::Full => OpenError::Full { dir: dir.into() },
@@ -135,7 +135,7 @@ fn start(
 
     let shared =
         Shared::new(state, Tail::new(options.tail_bytes), SegmentFiles::new(disk, dir.into()));
-    shared.segments.store(segments, Ordering::Relaxed);
+    shared.segments.store(journal.segment.id, Ordering::Relaxed);
     shared.journal_bytes.store(journal_bytes, Ordering::Relaxed);
     let body = shared.tail.push(place.frame, body_len, &mut frame);
     shared.apply(place, &body);

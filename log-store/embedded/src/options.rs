@@ -96,7 +96,7 @@ impl Observer for Unobserved {
 /// What a log holds right now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Of all segments, as files.
+    /// Of all segments that have frames, as files.
     pub journal_bytes: u64,
     pub segments: u64,
     /// Frames written since it was opened.

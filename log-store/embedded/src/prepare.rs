@@ -4,6 +4,7 @@
 use std::{
     io,
     path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -32,6 +33,8 @@ struct Shared {
     reserve_bytes: u64,
     desk: Mutex<Desk>,
     changed: Condvar,
+    /// As on the desk, to be seen without waiting for it.
+    has_reserve: AtomicBool,
 }
 
 /// What lies between the writer and the thread.
@@ -57,14 +60,23 @@ impl Preparer {
         has_reserve: bool,
     ) -> io::Result<Self> {
         let desk = Desk {
-            want: (next, segment_bytes),
+            want: (next, bytes_of(next, segment_bytes)),
             ready,
             has_reserve: has_reserve || reserve_bytes == 0,
             failed: None,
             is_over: false,
         };
+        let has_reserve = AtomicBool::new(desk.has_reserve);
         let (desk, changed) = (Mutex::new(desk), Condvar::new());
-        let shared = Arc::new(Shared { disk, dir, segment_bytes, reserve_bytes, desk, changed });
+        let shared = Arc::new(Shared {
+            disk,
+            dir,
+            segment_bytes,
+            reserve_bytes,
+            desk,
+            changed,
+            has_reserve,
+        });
         let works = shared.clone();
         let thread =
             std::thread::Builder::new().name("log-prepare".into()).spawn(move || works.work())?;
@@ -80,7 +92,7 @@ impl Preparer {
         loop {
             match desk.ready.take() {
                 Some(segment) if segment.capacity >= capacity => {
-                    desk.want = (segment.id + 1, self.shared.segment_bytes);
+                    desk.want = self.shared.after(segment.id);
                     self.shared.changed.notify_all();
                     return Ok(segment);
                 }
@@ -106,6 +118,13 @@ impl Preparer {
         }
     }
 
+    /// What everybody must leave free in a segment of this capacity: as long as there is no reserve,
+    /// what needs no space must find room there.
+    pub(crate) fn kept_free(&self, capacity: u64) -> u64 {
+        let has_reserve = self.shared.has_reserve.load(Ordering::Relaxed);
+        if has_reserve { 0 } else { self.shared.reserve_bytes.min(capacity / 4) }
+    }
+
     /// Turns the reserve into the next segment, if it is there and large enough.
     pub(crate) fn take_reserve(&self, capacity: u64) -> Option<Segment> {
         let Shared { disk, dir, .. } = &*self.shared;
@@ -121,7 +140,8 @@ impl Preparer {
         match segment {
             Ok(segment) => {
                 desk.has_reserve = false;
-                desk.want = (id + 1, self.shared.segment_bytes);
+                self.shared.has_reserve.store(false, Ordering::Relaxed);
+                desk.want = self.shared.after(id);
                 self.shared.changed.notify_all();
                 Some(segment)
             }
@@ -170,6 +190,11 @@ impl Begun {
 impl Shared {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wanted after this segment.
+    fn after(&self, id: u64) -> (u64, u64) {
+        (id + 1, bytes_of(id + 1, self.segment_bytes))
     }
 
     fn wait<'a>(&self, desk: MutexGuard<'a, Desk>) -> MutexGuard<'a, Desk> {
@@ -237,6 +262,7 @@ impl Shared {
                 self.disk.rename(&self.dir.join(name), &self.dir.join(segment::RESERVE))?;
                 self.disk.sync_dir(&self.dir)?;
                 desk.has_reserve = true;
+                self.has_reserve.store(true, Ordering::Relaxed);
             }
         }
         if desk.failed.take().is_some() {
@@ -267,6 +293,17 @@ impl Shared {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
+
+/// The first segments are small: the first is there at once, and each one while the one before is
+/// being filled. A store that holds little takes little.
+pub(crate) fn bytes_of(id: u64, segment_bytes: u64) -> u64 {
+    let doublings =
+        u32::try_from(id.saturating_sub(1)).unwrap_or(u32::MAX).saturating_mul(2).min(20);
+    segment_bytes.min(FIRST_SEGMENT_BYTES << doublings)
+}
+
+/// Of the first segment of all.
+const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 
 /// What an error of the file system means for those who wanted to store something.
 pub(crate) fn unavailable(error: &io::Error) -> LogUnavailable {

@@ -29,7 +29,7 @@ pub(crate) struct Recovered {
     pub(crate) number: u64,
     /// The segment after it, if it was prepared.
     pub(crate) ready: Option<Segment>,
-    /// Of all segments.
+    /// Of all segments up to that one.
     pub(crate) journal_bytes: u64,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     }
     let (nth, at) = fold.tail;
     refuse_lost_frames(dir, &segments, &fold)?;
-    let journal_bytes = segments.iter().map(|segment| segment.capacity).sum();
+    let journal_bytes = segments.iter().take(nth + 1).map(|segment| segment.capacity).sum();
     let mut rest = segments.into_iter().skip(nth);
     let missing = || OpenError::Missing { file: dir.join(segment::file_name(1)) };
     let segment = rest.next().ok_or_else(missing)?;

@@ -11,6 +11,8 @@ use crate::frame::HEADER_LEN;
 
 /// Frames below this are copied, so that a large buffer does not lie in the ring for a few bytes.
 const COPIED_BELOW: usize = 32 << 10;
+/// What a copied frame takes beyond its body, about.
+const FRAME_BYTES: usize = 96;
 /// Buffers above this are not kept for the next frame.
 const KEPT_UP_TO: usize = 16 << 20;
 const KEPT_MAX: usize = 8;
@@ -54,7 +56,7 @@ impl Tail {
         let is_copied = body_len < COPIED_BELOW || body_len < frame.capacity() / 2;
         let (body, cost) = if is_copied {
             let body = frame.get(HEADER_LEN..HEADER_LEN + body_len).unwrap_or_default();
-            (Bytes::copy_from_slice(body), body_len)
+            (Bytes::copy_from_slice(body), body_len + FRAME_BYTES)
         } else {
             let cost = frame.capacity();
             let next = self.spare.take();

@@ -14,7 +14,7 @@ use log_contract::{LogLimits, LogUnavailable};
 use crate::{
     disk::LockedFile,
     frame,
-    journal::{Journal, WriteError},
+    journal::{Journal, Segment, WriteError},
     options::{Fatal, Options},
     plan::{self, RETRY_AFTER, Rules, Storage},
     prepare::Preparer,
@@ -148,7 +148,9 @@ impl Writer {
         if body_len == 0 {
             return Ok(());
         }
-        if self.journal.fits(body_len) && !self.journal.segment.is_reserve {
+        let Segment { capacity, is_reserve, .. } = self.journal.segment;
+        let kept_free = self.preparer.kept_free(capacity);
+        if self.journal.fits_before(kept_free, body_len) && !is_reserve {
             return Ok(());
         }
         let next = self.preparer.take(capacity_for(body_len))?;
