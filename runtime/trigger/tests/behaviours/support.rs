@@ -1,6 +1,4 @@
 //! What the tests of behaviours share: a spec to vary, pages, answers, a feed that is told.
-#![allow(dead_code, unreachable_pub, reason = "each test file takes what it needs")]
-#![allow(clippy::allow_attributes, reason = "which of these are unused differs by test file")]
 use log_contract::*;
 use std::time::Duration;
 use trigger::*;
@@ -173,4 +171,12 @@ impl Told {
         let last = &self.settled.last().expect("something was settled").settlement;
         Self::resume(spec, 1, last.progress[0].clone(), &last.memo, before)
     }
+}
+
+pub fn heads(invoked: &Invoked) -> Vec<u64> {
+    invoked.iter().map(|(_, span)| span[0]).collect()
+}
+
+pub fn key_spec(records_max: usize) -> TriggerSpec {
+    spec(Ordering::Key, records_max, Duration::ZERO)
 }
