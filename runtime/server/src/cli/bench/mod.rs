@@ -26,14 +26,14 @@ use crate::telemetry::{self, LogFormat};
 /// Each run measures the machine's own limits first, on the same file system, and says what the other
 /// figures are beside them: figures of two machines, or of a busy and a quiet one, do not compare, and
 /// ratios do. Run it on a quiet machine, built with --release.
-///
-/// Examples:
-///
-///   millstream bench                      all of it, about a minute
-///   millstream bench pipeline             topic -> function -> topic, durable, exactly once
-///   millstream bench -o json latency      the last line is JSON for programs
 #[derive(Clone, Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "\
+Examples:
+  millstream bench                      all of it, about a minute
+  millstream bench pipeline             topic -> function -> topic, durable, exactly once
+  millstream bench -o json latency      the last line is JSON, for programs
+
+The keys of the JSON are explained in runtime/docs/bench.md.")]
 pub struct BenchArgs {
     /// What to measure [default: all].
     #[command(subcommand)]

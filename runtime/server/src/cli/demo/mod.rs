@@ -28,14 +28,13 @@ pub use run::run;
 ///
 /// One order in a hundred is malformed, as orders are in real life: it ends in a dead letter and holds
 /// up no other. Then the server goes on, with calls to try, until Ctrl-C.
-///
-/// Examples:
-///
-///   millstream demo
-///   millstream demo --once --input /var/log/dpkg.log
-///   tail -f /var/log/syslog | millstream demo --orders 0 --input -
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[command(after_help = "\
+Examples:
+  millstream demo
+  millstream demo --once --input /var/log/dpkg.log
+  tail -f /var/log/syslog | millstream demo --orders 0 --input -")]
 pub struct DemoArgs {
     /// Where the data goes [default: a fresh temporary directory].
     ///
