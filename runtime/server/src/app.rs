@@ -78,6 +78,9 @@ impl App {
         .await
         .context("open the catalogue")?;
         let catalog = Arc::new(catalog);
+        let kept = catalog.digests();
+        let collected = catalog.artifacts().collect(|digest| kept.contains(&digest)).await;
+        collected.context("remove components that no version has")?;
         metrics.watch(&sandbox).context("register the sandbox's metrics")?;
         let parts = Parts {
             log: Arc::clone(&store.log),
@@ -86,6 +89,7 @@ impl App {
             artifacts,
             sandbox: Arc::clone(&sandbox),
             limits: config.limits.clone(),
+            cores: config.guest_threads,
         };
         let supervisor =
             Supervisor::new(parts, metrics.registry()).context("register the triggers' metrics")?;

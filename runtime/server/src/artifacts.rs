@@ -60,4 +60,19 @@ impl Artifacts {
         self.sandbox.forget(digest);
         self.blobs.remove(digest).await
     }
+
+    /// Throws away what no version has: left by a crash between the component and its version. Only
+    /// before anybody can upload.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn collect(&self, is_kept: impl Fn(Digest) -> bool + Send) -> Result<(), BlobError> {
+        for digest in self.blobs.digests().await? {
+            if !is_kept(digest) {
+                tracing::info!(%digest, "a component that no version has is removed");
+                self.remove(digest).await?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,8 @@
 //! All figures, in a registry of our own. Each struct belongs to the part that counts; what is many is
 //! read where it stands at the scrape. Names: `millstream_<noun>_<unit>[_total]`.
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, TextEncoder,
+    Counter, Encoder as _, Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry,
+    TextEncoder,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
@@ -120,7 +121,7 @@ struct Guests {
     invocations: IntCounter,
     pooled: IntCounter,
     compiles: IntCounter,
-    compile_seconds: Gauge,
+    compile_seconds: Counter,
 }
 
 impl Guests {
@@ -138,9 +139,9 @@ impl Guests {
                 "Invocations that got a slot of the pool.",
             )?,
             compiles: counter("guest_compiles_total", "Components compiled.")?,
-            compile_seconds: Gauge::new(
-                "millstream_guest_compile_seconds",
-                "Time spent compiling components since the start.",
+            compile_seconds: Counter::new(
+                "millstream_guest_compile_seconds_total",
+                "Time spent compiling components.",
             )?,
         })
     }
@@ -172,7 +173,8 @@ impl Collector for Guests {
         raise(&self.invocations, stats.invocations_total);
         raise(&self.pooled, stats.pooled_total);
         raise(&self.compiles, stats.compiles_total);
-        self.compile_seconds.set(stats.compile_time_total.as_secs_f64());
+        let compiling = stats.compile_time_total.as_secs_f64() - self.compile_seconds.get();
+        self.compile_seconds.inc_by(compiling.max(0.0));
         self.parts().into_iter().flat_map(Collector::collect).collect()
     }
 }

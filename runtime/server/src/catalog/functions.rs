@@ -8,7 +8,7 @@ use super::{
 };
 use crate::artifacts::KeepError;
 use bytes::Bytes;
-use log_contract::{BlobError, Expect, FunctionName, LogUnavailable};
+use log_contract::{BlobError, Digest, Expect, FunctionName, LogUnavailable};
 use sandbox::AdmitError;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -167,11 +167,7 @@ impl Catalog {
             let key = stored::version_key(name, version.version);
             self.write(&key, None, Expect::Anything).await.map_err(unavailable)?;
         }
-        let kept: BTreeSet<_> = self
-            .functions()
-            .iter()
-            .flat_map(|function| function.versions.iter().map(|version| version.digest))
-            .collect();
+        let kept = self.digests();
         for digest in function.versions.iter().map(|version| version.digest) {
             if !kept.contains(&digest)
                 && let Err(error) = self.artifacts.remove(digest).await
@@ -180,6 +176,14 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// Of all versions of all functions.
+    #[must_use]
+    pub fn digests(&self) -> BTreeSet<Digest> {
+        let functions = self.functions();
+        let versions = functions.iter().flat_map(|function| &function.versions);
+        versions.map(|version| version.digest).collect()
     }
 
     async fn write_head(&self, mut function: Function) -> Result<Arc<Function>, StoreError> {

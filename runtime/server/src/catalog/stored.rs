@@ -387,3 +387,6 @@ pub(super) fn unreadable(key: &str, error: &dyn std::error::Error) -> Unreadable
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -276,7 +276,12 @@ impl Catalog {
             });
         }
         match before {
-            Some(before) if before.source != source.id && before.definition.cursor == *cursor => {
+            // The cursor of a topic that is gone binds nobody.
+            Some(before)
+                if before.source != source.id
+                    && before.definition.cursor == *cursor
+                    && self.topics().by_id(before.source).is_some() =>
+            {
                 Err(PutTriggerError::Conflict {
                     field: "source",
                     message: format!(

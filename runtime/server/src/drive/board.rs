@@ -6,6 +6,7 @@ use log_contract::{Offset, PartitionId, Timestamp, TriggerName};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 use trigger::Stand;
 
@@ -31,7 +32,9 @@ struct Posted {
     ahead: u64,
     /// When the oldest record that is not done was appended.
     oldest: Option<Timestamp>,
-    lost_before: u64,
+    lost: u64,
+    /// Attempts in flight, the most since the scaler looked.
+    busiest: usize,
     /// Reading fails, and why.
     fetch_fault: Option<Arc<str>>,
 }
@@ -47,11 +50,23 @@ enum Doing {
     Live(Box<Stand>),
 }
 
-/// What a metric or a scaler wants to know.
+/// What the scaler wants to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) partition: PartitionId,
+    pub(super) is_blocked: bool,
+    pub(super) backlog: u64,
+    pub(super) oldest: Duration,
+    /// The most since the sample before.
+    pub(super) busy: usize,
+    pub(super) next: Offset,
+    pub(super) end: Offset,
+}
+
+/// What a metric wants to know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Glance {
     pub(super) state: State,
-    pub(super) is_blocked: bool,
     pub(super) lag_records: u64,
     pub(super) lag_seconds: f64,
     pub(super) busy: u32,
@@ -93,7 +108,8 @@ impl Cell {
             end: next,
             ahead: 0,
             oldest: None,
-            lost_before: 0,
+            lost: 0,
+            busiest: 0,
             fetch_fault: None,
         });
         Arc::new(Self { trigger, topic, partition, posted })
@@ -104,6 +120,8 @@ impl Cell {
         posted.next = stand.next;
         posted.end = posted.end.max(stand.end);
         posted.oldest = stand.oldest;
+        posted.lost = stand.lost_records;
+        posted.busiest = posted.busiest.max(stand.flying);
         posted.doing = Doing::Live(Box::new(stand));
     }
 
@@ -143,13 +161,12 @@ impl Cell {
 
     pub(super) fn look(&self, now: Timestamp) -> Glance {
         let posted = self.posted();
-        let (busy, open_bytes, is_blocked) = match &posted.doing {
-            Doing::Parked { .. } => (0, 0, true),
-            Doing::Live(stand) => (stand.flying, stand.open_bytes, stand.is_blocked),
+        let (busy, open_bytes) = match &posted.doing {
+            Doing::Parked { .. } => (0, 0),
+            Doing::Live(stand) => (stand.flying, stand.open_bytes),
         };
         Glance {
             state: posted.state(),
-            is_blocked,
             lag_records: posted.lag_records(),
             lag_seconds: posted.lag_seconds(now),
             busy: u32::try_from(busy).unwrap_or(u32::MAX),
@@ -159,12 +176,32 @@ impl Cell {
         }
     }
 
+    pub(super) fn sample(&self, now: Timestamp) -> Sample {
+        let mut posted = self.posted();
+        let (flying, is_blocked) = match &posted.doing {
+            Doing::Parked { .. } => (0, true),
+            Doing::Live(stand) => (stand.flying, stand.is_blocked),
+        };
+        let busy = std::mem::replace(&mut posted.busiest, flying).max(flying);
+        let backlog = posted.lag_records();
+        let oldest = posted.oldest.filter(|_| backlog > 0);
+        Sample {
+            partition: self.partition,
+            is_blocked,
+            backlog,
+            oldest: oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)),
+            busy,
+            next: posted.next,
+            end: posted.end,
+        }
+    }
+
     pub(super) fn status(&self, now: Timestamp) -> PartitionStatus {
         let posted = self.posted().clone();
         let state = posted.state();
         let (since, reason, record, attempt, next_try, lost) = match &posted.doing {
             Doing::Parked { reason, since, .. } => {
-                (*since, reason.clone(), None, None, None, posted.lost_before)
+                (*since, reason.clone(), None, None, None, posted.lost)
             }
             Doing::Live(stand) => (
                 stand.since,

@@ -23,6 +23,8 @@ pub(super) struct Context {
     pub(super) artifacts: Arc<Artifacts>,
     pub(super) sandbox: Arc<Sandbox>,
     pub(super) limits: Limits,
+    /// What CPU-bound guests share.
+    pub(super) cores: f64,
     pub(super) budget: Budget,
     pub(super) gates: FunctionGates,
     pub(super) board: Arc<Board>,

@@ -88,7 +88,7 @@ impl Supervisor {
         let Some(running) = self.find(trigger) else {
             return Some(not_running(&known, self.context.now()));
         };
-        scaler::look_at_ends_now(&self.context, &running).await;
+        scaler::look_at_ends(&self.context, &running).await;
         Some(status_of(&running, self.context.now()))
     }
 
@@ -119,7 +119,7 @@ impl Supervisor {
     pub async fn resume(&self, trigger: &TriggerName) -> Result<Arc<Trigger>, ControlError> {
         self.trigger(trigger)?;
         if let Some(running) = self.find(trigger) {
-            running.halt.lock().expect("nothing panics while it is held").reset();
+            running.halt.lock().expect("nothing panics while it is held").resume();
             running.wants_halt.lock().expect("nothing panics while it is held").take();
         }
         let resumed = self.context.catalog.clear_flags(trigger).await?;
@@ -389,9 +389,11 @@ fn not_running(trigger: &Trigger, now: Timestamp) -> TriggerStatus {
     } else {
         State::Restoring
     };
+    let halted = trigger.flags.halted.as_ref().map(|halted| Arc::clone(&halted.reason));
+    let is_disabled = trigger.flags.paused.is_none() && !trigger.definition.enabled;
     TriggerStatus {
         state,
-        reason: trigger.flags.halted.as_ref().map(|halted| Arc::clone(&halted.reason)),
+        reason: halted.or_else(|| is_disabled.then(|| "`enabled` is false".into())),
         since: trigger.flags.paused.unwrap_or(now),
         lag_records: 0,
         lag_seconds: 0.0,

@@ -124,6 +124,7 @@ impl Hands {
             invocation: Arc::clone(&invocation),
             hops,
         };
+        let records = span.len();
         let call = Call {
             trigger,
             invocation: Arc::clone(&invocation),
@@ -144,7 +145,7 @@ impl Hands {
             attributes: Some(Arc::new(attributes)),
         };
         let invoked = self.context.sandbox.invoke(&function, call).await;
-        self.running.spent(&invoked.cost);
+        self.running.spent(records, &invoked.cost);
         let origin = LogOrigin {
             function: &binding.function,
             version: binding.version,

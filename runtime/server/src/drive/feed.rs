@@ -355,17 +355,12 @@ impl FeedDriver {
 
     /// Tells the one that may halt the trigger.
     fn weigh(&self, before: &Counts, now: &Counts) {
-        let blamed = |counts: &Counts| counts.dead_lettered.blamed() + counts.dropped.blamed();
-        let handled = now.records_handled - before.records_handled;
-        let blamed = blamed(now) - blamed(before);
-        if handled + blamed == 0 {
-            return;
-        }
         let mut halt = self.running.halt.lock().expect("nothing panics while it is held");
-        let reason = halt.decided(handled, blamed);
+        halt.observe(before, now);
+        let halted = halt.halted();
         drop(halt);
-        if let Some(reason) = reason {
-            self.running.ask_to_halt(reason);
+        if let Some(halted) = halted {
+            self.running.ask_to_halt(halted.to_string().into());
         }
     }
 

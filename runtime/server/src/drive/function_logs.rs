@@ -95,8 +95,9 @@ impl FunctionLogs {
         }
     }
 
-    pub(crate) fn forget(&self, function: &FunctionName) {
-        self.rings.remove(function);
+    /// Forgets functions that are no more.
+    pub(crate) fn keep_only(&self, exists: impl Fn(&FunctionName) -> bool) {
+        self.rings.retain(|function, _| exists(function));
     }
 }
 

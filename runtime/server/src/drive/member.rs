@@ -37,6 +37,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Member {
     /// Until the trigger ends and nothing of it runs any more.
     pub(super) async fn run(self) {
+        let _end = EndOfMember(Arc::clone(&self.running));
         let mut drivers = Drivers::new();
         while !self.is_ending() {
             if let Some(membership) = self.join().await {
@@ -47,7 +48,6 @@ impl Member {
         while let Some(ended) = drivers.next().await {
             self.on_ended(ended);
         }
-        self.running.end();
     }
 
     fn is_ending(&self) -> bool {
@@ -187,6 +187,16 @@ impl Member {
                 tracing::error!(trigger = %self.running.name, %error, "a feed's driver panicked");
             }
         }
+    }
+}
+
+/// However a member ends, by a panic too, its drivers end, and the supervisor may start it anew.
+struct EndOfMember(Arc<RunningTrigger>);
+
+impl Drop for EndOfMember {
+    fn drop(&mut self) {
+        self.0.ending.cancel();
+        self.0.end();
     }
 }
 

@@ -11,7 +11,6 @@ mod events;
 mod feed;
 mod figures;
 mod function_logs;
-mod halting;
 mod letters;
 mod member;
 mod once;

@@ -94,8 +94,9 @@ impl FunctionGates {
         Some(Arc::clone(&gate))
     }
 
-    pub(super) fn forget(&self, function: &FunctionName) {
-        self.0.remove(function);
+    /// Forgets functions that are no more.
+    pub(super) fn keep_only(&self, exists: impl Fn(&FunctionName) -> bool) {
+        self.0.retain(|function, _| exists(function));
     }
 }
 

@@ -166,7 +166,7 @@ fn plan(
     };
     if catalog.topics().by_id(trigger.source).is_none() {
         let why = format!(
-            "source topic `{}` was deleted: put the trigger again with another `cursor`",
+            "source topic `{}` was deleted: create it again and put the trigger again",
             it.source
         );
         broken = Some(why.into());

@@ -2,7 +2,6 @@
 use super::{
     board::Cell,
     figures::TriggerFigures,
-    halting::Halting,
     permits::Gate,
     plan::Orders,
     reconcile::{Fingerprint, Identity},
@@ -18,6 +17,7 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use trigger::Halt;
 
 #[derive(Debug)]
 pub(super) struct RunningTrigger {
@@ -27,7 +27,7 @@ pub(super) struct RunningTrigger {
     fingerprint: Mutex<Fingerprint>,
     /// As wide as the scaler says; feeds share it.
     pub(super) gate: Arc<Gate>,
-    pub(super) halt: Mutex<Halting>,
+    pub(super) halt: Mutex<Halt>,
     /// Its decision waits to become a flag.
     pub(super) wants_halt: Mutex<Option<Arc<str>>>,
     /// Wakes the supervisor.
@@ -50,7 +50,7 @@ pub(super) struct RunningTrigger {
 /// What attempts used, in microseconds. Only grows.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
-    pub(super) attempts: AtomicU64,
+    pub(super) records: AtomicU64,
     pub(super) wall: AtomicU64,
     pub(super) cpu: AtomicU64,
 }
@@ -95,6 +95,11 @@ pub(super) enum Move {
     Skip(std::ops::Range<Offset>),
 }
 
+/// A share that is none means never.
+fn halt_of(share: f64) -> Halt {
+    Halt::new(share).unwrap_or_else(|_| Halt::new(1.0).expect("1 is a share"))
+}
+
 /// Words that wait for a driver: an operator's, not a stream's.
 pub(super) const WORDS: usize = 4;
 const SANE: &str = "nothing panics while it holds this";
@@ -110,7 +115,7 @@ impl RunningTrigger {
         now: Timestamp,
     ) -> Arc<Self> {
         let plan = &orders.plan;
-        let halt = Halting::new(plan.halt_share);
+        let halt = halt_of(plan.halt_share);
         let scaling = super::scaler::Scaling::new(plan, now);
         let gate = Gate::new(scaling.allowed());
         Arc::new(Self {
@@ -201,9 +206,9 @@ impl RunningTrigger {
         *self.joining.lock().expect(SANE) = Joining { since, reason };
     }
 
-    pub(super) fn spent(&self, cost: &Cost) {
+    pub(super) fn spent(&self, records: usize, cost: &Cost) {
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(0);
-        self.spending.attempts.fetch_add(1, Ordering::Relaxed);
+        self.spending.records.fetch_add(records as u64, Ordering::Relaxed);
         self.spending.wall.fetch_add(micros(cost.wall), Ordering::Relaxed);
         self.spending.cpu.fetch_add(micros(cost.cpu), Ordering::Relaxed);
         self.figures.invocation_seconds.observe(cost.wall.as_secs_f64());

@@ -54,6 +54,8 @@ pub struct Parts {
     pub artifacts: Arc<Artifacts>,
     pub sandbox: Arc<Sandbox>,
     pub limits: Limits,
+    /// Workers that run guests.
+    pub cores: usize,
 }
 
 const SANE: &str = "nothing panics while it holds the triggers";
@@ -66,7 +68,7 @@ impl Supervisor {
     /// # Errors
     /// A figure's name is taken.
     pub fn new(parts: Parts, registry: &Registry) -> prometheus::Result<Arc<Self>> {
-        let Parts { log, clock, catalog, artifacts, sandbox, limits } = parts;
+        let Parts { log, clock, catalog, artifacts, sandbox, limits, cores } = parts;
         let board = Arc::new(Board::default());
         Gauges::register(
             registry,
@@ -90,6 +92,7 @@ impl Supervisor {
             artifacts,
             sandbox,
             limits,
+            cores: u32::try_from(cores).map_or(1.0, f64::from),
         };
         Ok(Arc::new(Self {
             context: Arc::new(context),
@@ -210,7 +213,9 @@ impl Supervisor {
             self.context.tell(Kind::VersionChanged, &trigger.name, None, message);
         }
         let mut halt = running.halt.lock().expect(SANE);
-        halt.set_share(orders.plan.halt_share);
+        if let Err(problem) = halt.set_share(orders.plan.halt_share) {
+            tracing::warn!(trigger = %trigger.name, %problem, "the share stays as it was");
+        }
         drop(halt);
         running.order(orders, desired.fingerprint);
     }
@@ -227,6 +232,8 @@ impl Supervisor {
         loop {
             self.halt_who_asked().await;
             self.reconcile();
+            self.context.logs.keep_only(|name| catalog.function(name).is_some());
+            self.context.gates.keep_only(|name| catalog.function(name).is_some());
             tokio::select! {
                 () = self.ending.cancelled() => return,
                 () = self.attention.notified() => (),
@@ -267,15 +274,18 @@ impl Supervisor {
 
     async fn scale(self: Arc<Self>) {
         let mut ticks = time::interval(scaler::TICK);
+        let mut nth = 0_u32;
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.ending.cancelled() => return,
                 _ = ticks.tick() => (),
             }
-            for running in self.all() {
-                scaler::look(&self.context, &running).await;
-                scaler::look_at_ends(&self.context, &running).await;
+            let all = self.all();
+            scaler::look(&self.context, &all);
+            nth = nth.wrapping_add(1);
+            for running in all.iter().filter(|_| nth.is_multiple_of(scaler::ENDS)) {
+                scaler::look_at_ends(&self.context, running).await;
             }
         }
     }

@@ -6,9 +6,7 @@ use log_contract::{
 };
 use server::{
     app::App,
-    catalog::{
-        Guard, OnFailure, PutTrigger, Scaling, Start, TriggerDefinition,
-    },
+    catalog::{Guard, OnFailure, PutTrigger, Scaling, Start, TriggerDefinition},
     config::{Config, Storage},
     drive::{State, TriggerStatus},
 };
@@ -94,8 +92,11 @@ impl Bench {
             let place = PartitionRef::new(info.id, partition);
             let mut from = Offset(0);
             loop {
-                let budget =
-                    ReadBudget { records_max: 10_000, bytes_max: 1 << 24, wait_max: Duration::ZERO };
+                let budget = ReadBudget {
+                    records_max: 10_000,
+                    bytes_max: 1 << 24,
+                    wait_max: Duration::ZERO,
+                };
                 let page = self.app.log.read(place, from, budget).await.expect("it reads");
                 if page.batches.is_empty() {
                     break;

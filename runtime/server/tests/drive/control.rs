@@ -105,8 +105,7 @@ async fn the_end_waits_for_what_is_out_and_no_longer_than_its_deadline() {
     let bench = Bench::start().await;
     copying(&bench).await;
     bench.append("in", &["wait:200"]).await;
-    until("it is out", async || (bench.status("t").await.concurrency.busy > 0).then_some(()))
-        .await;
+    until("it is out", async || (bench.status("t").await.concurrency.busy > 0).then_some(())).await;
     let app = bench.app.clone();
     assert!(app.stop().await, "what is out lands");
 
@@ -115,8 +114,7 @@ async fn the_end_waits_for_what_is_out_and_no_longer_than_its_deadline() {
     let bench = Bench::start_with(config).await;
     copying(&bench).await;
     bench.append("in", &["wait:20000"]).await;
-    until("it is out", async || (bench.status("t").await.concurrency.busy > 0).then_some(()))
-        .await;
+    until("it is out", async || (bench.status("t").await.concurrency.busy > 0).then_some(())).await;
     let began = std::time::Instant::now();
     assert!(!bench.app.stop().await, "it does not come to rest in time");
     assert!(began.elapsed() < Duration::from_secs(15));

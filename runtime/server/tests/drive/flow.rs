@@ -169,7 +169,8 @@ async fn what_is_wrong_with_a_trigger_is_told_with_its_field() {
     assert!(matches!(taken, PutTriggerError::Conflict { field: "cursor", .. }));
     let letters = put("v", definition("v", "t.dead-letters", "f")).await.expect_err("a loop");
     assert!(matches!(letters, PutTriggerError::Invalid(_)));
-    let stale = catalog.put_trigger(&trigger("t"), definition("t", "in", "f"), Guard::Nothing).await;
+    let stale =
+        catalog.put_trigger(&trigger("t"), definition("t", "in", "f"), Guard::Nothing).await;
     assert!(matches!(stale, Err(PutTriggerError::GuardFailed(_))));
     let cursor = CursorName::parse("t").expect("a name");
     assert!(catalog.delete_cursor(&cursor).await.is_err(), "a trigger has it");
