@@ -11,7 +11,16 @@ mkdir -p "$work"
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$work"' EXIT
 jobs=${JOBS:-2}
 export SEEDS=${SEEDS:-8000} RUST_BACKTRACE=0
-tests="--lib --test behaviours --test simulation"
+
+# Which tests are asked, the cheap ones first: each is built only if those before it saw nothing.
+stages() { # files
+  case " $1 " in
+    *" halt "*) echo --lib ;;
+    *" scale "* | *" share "*) echo --lib --test=scaling ;;
+    *" memo "*) echo --lib --test=behaviours --test=simulation ;;
+    *) echo --test=behaviours --test=simulation ;;
+  esac
+}
 
 # The part of the workspace that the crate needs, built for speed of building.
 copy_workspace() { # folder
@@ -43,13 +52,19 @@ try() { # worker number
     done
     if diff -rq "$here/src" "$crate/src" > "$copy/diff"; then
       verdict="UNCHANGED"
-    elif ! (cd "$crate" && nice cargo test --offline --no-run $tests > "$copy/log" 2>&1); then
-      verdict="DOES NOT BUILD"
-    elif (cd "$crate" && nice timeout 240 cargo test --offline $tests > "$copy/log" 2>&1); then
-      verdict="LIVES"
     else
-      why=$(grep -A1 -m1 'panicked at' "$copy/log" | tail -1 | cut -c1-70)
-      verdict="caught: ${why:-hangs}"
+      verdict="LIVES"
+      for stage in $(stages "$files"); do
+        if ! (cd "$crate" && nice cargo test --offline --no-run "$stage" > "$copy/log" 2>&1); then
+          verdict="DOES NOT BUILD"
+        elif ! (cd "$crate" && nice timeout 300 cargo test --offline "$stage" > "$copy/log" 2>&1); then
+          why=$(grep -A1 -m1 'panicked at' "$copy/log" | tail -1 | cut -c1-70)
+          verdict="caught: ${why:-hangs}"
+        else
+          continue
+        fi
+        break
+      done
     fi
     printf '%-55s %s\n' "${name% }" "$verdict"
   done < <(grep -E "${ONLY:-.}" "$here/mutants/list")

@@ -7,6 +7,5 @@ mod limits;
 mod memory;
 mod recorded;
 mod refusals;
-mod scaling;
 mod specs;
 mod support;

@@ -120,6 +120,20 @@ fn survivors_are_copied_out_so_that_a_stuck_key_pins_only_itself() {
     assert_eq!(feed.stand(60_002).next, Offset(60_000));
 }
 
+/// 20,000 records a second for a minute, and one key of 10,000 fails all the while.
+#[test]
+fn one_key_of_ten_thousand_that_is_stuck_for_a_minute_costs_the_others_nothing() {
+    let mut spec = wide_spec(20_000);
+    spec.bounds.open_bytes = 16 << 20;
+    let mut feed = Told::new(spec, 4);
+    let handled = beside_a_stuck_key(&mut feed, "stuck", 10_000, 1_200_000);
+    assert_eq!(handled, 1_200_000 - 120, "all of the others");
+    let stand = feed.stand(1);
+    assert_eq!(stand.state, State::WaitingForRetry);
+    assert!(stand.open_records <= 20_000 && stand.open_bytes <= 16 << 20, "{stand:?}");
+    assert_eq!(stand.ranges, 120, "one behind each record that waits");
+}
+
 #[test]
 fn what_retention_takes_is_counted_by_offset_and_remembered() {
     let spec = spec(Ordering::Partition, 10, Duration::ZERO);

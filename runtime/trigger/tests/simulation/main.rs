@@ -2,7 +2,7 @@
 //! `SEEDS=200000 cargo test -p trigger --test simulation` for more; `FIRST=17 SEEDS=1 TRACE=1` tells
 //! one seed's story.
 #![expect(unreachable_pub, reason = "modules of a test have no outside")]
-#![expect(clippy::print_stdout, clippy::missing_panics_doc, reason = "a test's report")]
+#![expect(clippy::print_stdout, reason = "a test's report")]
 mod guest;
 mod log;
 mod memo;
