@@ -121,7 +121,7 @@ fn access(args: &ServeArgs) -> anyhow::Result<Access> {
             tracing::warn!(%at, "INSECURE: no token is asked for, whoever reaches this port may do everything");
         }
         (true, true) => {
-            tracing::warn!("--insecure says nothing on loopback: no token is asked for anyway")
+            tracing::warn!("--insecure says nothing on loopback: no token is asked for anyway");
         }
         (true, false) => {}
     }
@@ -142,7 +142,9 @@ async fn serve(args: &ServeArgs, access: Access) -> anyhow::Result<()> {
     let (stop, serving) = (CancellationToken::new(), TaskTracker::new());
     let router = http::router(Arc::clone(&app), access, stop.clone());
     // Ends when `stop` is cancelled. It does not panic: handlers do, and each is caught.
-    let listening = serving.spawn(http::serve(listener, router, stop.clone()));
+    let connections_max = app.limits().connections_max;
+    let bounds = http::Bounds { connections_max, ..http::Bounds::default() };
+    let listening = serving.spawn(http::serve_within(bounds, listener, router, stop.clone()));
     serving.close();
     tracing::info!(%at, data = where_to, version = env!("CARGO_PKG_VERSION"), "serving");
 

@@ -29,6 +29,7 @@ impl Access {
     /// # Errors
     /// The file cannot be read or holds no token.
     pub fn with_token_file(path: &Path, is_loopback: bool) -> io::Result<Self> {
+        warn_if_others_read(path);
         let text = fs::read_to_string(path).map_err(|why| {
             io::Error::new(why.kind(), format!("token file `{}`: {why}", path.display()))
         })?;
@@ -105,6 +106,14 @@ impl Access {
             .iter()
             .fold(subtle::Choice::from(0), |fits, known| fits | known.0.ct_eq(&token.0));
         if bool::from(fits) { Ok(()) } else { refused("the token is not known") }
+    }
+}
+
+fn warn_if_others_read(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let is_open = fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0);
+    if is_open {
+        tracing::warn!(file = %path.display(), "others on this machine can read the token file: chmod 600");
     }
 }
 

@@ -7,7 +7,6 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
-use log_contract::Timestamp;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -178,18 +177,6 @@ pub(crate) fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> ApiResult<O
     let Some(value) = headers.get(name) else { return Ok(None) };
     value.to_str().map(Some).map_err(|_| {
         ApiError::new(Code::InvalidHeader, format!("header `{name}` is not ASCII")).field(name)
-    })
-}
-
-/// RFC 3339, or now.
-pub(crate) fn timestamp_header(
-    headers: &HeaderMap,
-    name: &str,
-    now: Timestamp,
-) -> ApiResult<Timestamp> {
-    text_header(headers, name)?.map_or(Ok(now), |text| {
-        super::wire::parse_instant(text)
-            .map_err(|why| ApiError::new(Code::InvalidHeader, why).field(name))
     })
 }
 

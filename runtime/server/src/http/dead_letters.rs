@@ -22,6 +22,9 @@ const LIMIT_MAX: u64 = 1_000;
 /// Records that one call looks at: in a topic that others write to as well, few may be letters of ours.
 const LOOKED_AT_MAX: usize = 100_000;
 
+/// Bytes of one answer, before its last page is added.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
 /// What of the letters is asked for.
 #[derive(Debug)]
 struct Wanted<'a> {
@@ -47,13 +50,13 @@ pub(crate) async fn list(
     let mut out = b"{\"dead_letters\":[".to_vec();
     let mut admitted = Admitted::NOTHING;
     let (mut found, mut looked_at) = (0, 0);
-    while found < limit && looked_at < LOOKED_AT_MAX {
+    while found < limit && looked_at < LOOKED_AT_MAX && out.len() < ANSWER_BYTES_MAX {
         let page = reader.next(limit - found, Duration::ZERO).await?;
         if page.records.is_empty() {
             break;
         }
-        api.answers.admit(&mut admitted, page.bytes() * 2).await?;
         looked_at += page.records.len();
+        let before = out.len();
         for letter in page.records {
             let record = letter.batch.record(letter.at);
             if let Some(shown) = show(letter.partition, &record, &wanted) {
@@ -64,6 +67,7 @@ pub(crate) async fn list(
                 found += 1;
             }
         }
+        api.answers.admit(&mut admitted, out.len() - before).await?;
     }
     out.extend_from_slice(format!("],\"next\":\"{}\"}}\n", reader.places().show()).as_bytes());
     Ok(in_pieces(JSON, out, admitted))

@@ -19,6 +19,7 @@ macro_rules! codes {
         }
 
         impl Code {
+            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
 
             pub(crate) fn name(self) -> &'static str {
@@ -184,6 +185,7 @@ impl ApiError {
         self.0.code
     }
 
+    #[cfg(test)]
     pub(crate) fn problems(&self) -> &[Problem] {
         &self.0.problems
     }
@@ -275,6 +277,18 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         assert!(Code::ALL.iter().all(|code| code.status().as_u16() >= 400));
+    }
+
+    #[test]
+    fn the_documentation_lists_each_code() {
+        let docs = include_str!("../../../docs/errors.md");
+        for code in Code::ALL {
+            let (status, name) = (code.status().as_u16(), code.name());
+            let is_told = |line: &str| {
+                line.starts_with(&format!("| {status} |")) && line.contains(&format!("`{name}`"))
+            };
+            assert!(docs.lines().any(is_told), "{status} {name}");
+        }
     }
 
     #[test]

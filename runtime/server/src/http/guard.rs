@@ -11,13 +11,14 @@ use super::{
 };
 use crate::catalog::{Etag, Guard, GuardFailed};
 
-/// As it is shown, quotes included.
+/// As it is shown in JSON. The header has it in quotes.
 pub(crate) fn show(etag: Etag) -> String {
-    format!("\"{:x}\"", etag.0)
+    format!("{:x}", etag.0)
 }
 
 pub(crate) fn with_etag(mut response: Response, etag: Etag) -> Response {
-    let value = HeaderValue::try_from(show(etag)).expect("digits and quotes make a header");
+    let value = HeaderValue::try_from(format!("\"{}\"", show(etag)))
+        .expect("digits and quotes make a header");
     response.headers_mut().insert(header::ETAG, value);
     response
 }
@@ -57,12 +58,12 @@ pub(crate) fn check(guard: Guard, current: Option<Etag>) -> ApiResult<()> {
 
 /// An etag that is none of ours fits nothing that is there.
 fn parse(text: &str) -> ApiResult<Etag> {
-    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let digits = bare.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    digits.map(Etag).ok_or_else(|| {
+    // As the header has it, or as JSON has it.
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    u64::from_str_radix(bare, 16).map(Etag).map_err(|_| {
         ApiError::new(
             Code::InvalidHeader,
-            format!("`{text}` is no etag of ours: send one as it was answered, quotes included"),
+            format!("`{text}` is no etag of ours: send one as it was answered"),
         )
         .field("if-match")
     })
@@ -72,7 +73,7 @@ impl From<GuardFailed> for ApiError {
     fn from(failed: GuardFailed) -> Self {
         let (message, hint) = match failed.current {
             Some(etag) => (
-                format!("what is there has the etag {}", show(etag)),
+                format!("what is there has the etag \"{}\"", show(etag)),
                 "read it again, and send its etag as `If-Match`",
             ),
             None => ("nothing is there".into(), "leave out `If-Match` to create it"),
@@ -92,13 +93,14 @@ mod tests {
 
     #[test]
     fn guards_are_read_as_etags_are_shown() {
-        assert_eq!(show(Etag(255)), "\"ff\"");
+        assert_eq!(show(Etag(255)), "ff");
+        assert_eq!(guard("if-match", "ff").ok(), Some(Guard::Match(Etag(255))));
         assert_eq!(guard("if-match", "\"ff\"").ok(), Some(Guard::Match(Etag(255))));
         assert_eq!(guard("if-match", "*").ok(), Some(Guard::Exists));
         assert_eq!(guard("if-none-match", "*").ok(), Some(Guard::Nothing));
         assert_eq!(read(&HeaderMap::new()).ok(), Some(Guard::Any));
         for (name, value) in
-            [("if-match", "ff"), ("if-match", "W/\"ff\""), ("if-none-match", "\"ff\"")]
+            [("if-match", "v1"), ("if-match", "W/\"ff\""), ("if-none-match", "\"ff\"")]
         {
             assert!(guard(name, value).is_err(), "{value}");
         }

@@ -24,18 +24,46 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) const CONNECTIONS_MAX: usize = 4_096;
-/// From the end of one request to the last header of the next.
-const HEADERS_WAIT: Duration = Duration::from_secs(30);
-/// For which nobody takes a byte of an answer.
-const WRITE_WAIT: Duration = Duration::from_secs(60);
+/// What callers may take of the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Open at once. Who comes then waits in the system's own queue.
+    pub connections_max: usize,
+    /// From the end of one request to the last header of the next.
+    pub headers_wait: Duration,
+    /// For which nobody takes a byte of an answer.
+    pub write_wait: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections_max: 4_096,
+            headers_wait: Duration::from_secs(30),
+            write_wait: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Of one connection: headers, and what is read of a body in one go.
+const READ_BUFFER_MAX: usize = 128 << 10;
 /// After which accepting is tried again when the machine has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then lets open requests finish. Returns when the last connection is closed; the
 /// caller decides how long to wait for that, and drops the future then.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    serve_within(Bounds::default(), listener, router, stop).await;
+}
+
+/// The same, within other bounds.
+pub async fn serve_within(
+    bounds: Bounds,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(bounds.connections_max));
     let connections = TaskTracker::new();
     // Dropping this future ends what is left.
     let kill = CancellationToken::new();
@@ -55,7 +83,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             },
             () = stop.cancelled() => break,
         };
-        let serving = connection(stream, router.clone(), stop.clone());
+        let serving = connection(bounds, stream, router.clone(), stop.clone());
         let kill = kill.clone();
         // Ends with the connection. A panic in it is caught around the handlers, or ends it alone.
         connections.spawn(async move {
@@ -71,14 +99,15 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(bounds: Bounds, stream: TcpStream, router: Router, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
-    let io = TokioIo::new(PatientFor { stream, deadline: None });
+    let io = TokioIo::new(PatientFor { stream, wait: bounds.write_wait, deadline: None });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS_WAIT);
+    builder.timer(TokioTimer::new()).header_read_timeout(bounds.headers_wait);
+    builder.max_buf_size(READ_BUFFER_MAX);
     let serving = builder.serve_connection(io, TowerToHyperService::new(router));
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
@@ -106,9 +135,10 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
-/// Gives up on a caller that takes nothing for `WRITE_WAIT`.
+/// Gives up on a caller that takes nothing for a while.
 struct PatientFor {
     stream: TcpStream,
+    wait: Duration,
     /// Runs while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -123,9 +153,9 @@ impl PatientFor {
             self.deadline = None;
             return result;
         }
-        let deadline = self
-            .deadline
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + WRITE_WAIT)));
+        let until = Instant::now() + self.wait;
+        let deadline =
+            self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         ready!(deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller takes no answer")))
     }
@@ -180,10 +210,51 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_has_begun_is_finished_and_nothing_new_begins() {
+    async fn listen() -> (TcpListener, std::net::SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_say_what_it_wants_is_shut_out() {
+        let (listener, address) = listen().await;
+        let bounds = Bounds { headers_wait: Duration::from_millis(20), ..Bounds::default() };
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve_within(bounds, listener, Router::new(), stop.clone()));
+        let mut caller = TcpStream::connect(address).await.expect("connected");
+        caller.write_all(b"GET / HTTP/1.1\r\nhost: lo").await.expect("sent");
+        let mut answer = Vec::new();
+        caller.read_to_end(&mut answer).await.expect("closed");
+        stop.cancel();
+        server.await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn one_caller_too_many_waits_until_another_has_left() {
+        let (listener, address) = listen().await;
+        let bounds = Bounds { connections_max: 1, ..Bounds::default() };
+        let stop = CancellationToken::new();
+        let router = Router::new().route("/", get(async || "here"));
+        let server = tokio::spawn(serve_within(bounds, listener, router, stop.clone()));
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let first = TcpStream::connect(address).await.expect("connected");
+        let mut second = TcpStream::connect(address).await.expect("in the system's queue");
+        second.write_all(request).await.expect("sent");
+        let mut answer = [0; 1];
+        let early = tokio::time::timeout(Duration::from_millis(50), second.read(&mut answer)).await;
+        assert!(early.is_err(), "the first one has the only place");
+        drop(first);
+        let mut rest = String::new();
+        second.read_to_string(&mut rest).await.expect("answered");
+        assert!(rest.ends_with("here"), "{rest}");
+        stop.cancel();
+        server.await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn what_has_begun_is_finished_and_nothing_new_begins() {
+        let (listener, address) = listen().await;
         let (stop, begun) = (CancellationToken::new(), CancellationToken::new());
         let (told, until) = (begun.clone(), stop.clone());
         let router = Router::new().route(

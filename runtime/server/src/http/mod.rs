@@ -34,7 +34,7 @@ use body::Admission;
 use error::{ApiError, ApiResult, Code};
 
 pub use auth::Access;
-pub use listen::serve;
+pub use listen::{Bounds, serve, serve_within};
 pub use wire::{parse_duration, parse_instant, parse_size, show_duration, show_instant, show_size};
 
 /// Bytes of answers that callers have not taken yet, all together. One is at most about 10 MiB.
@@ -63,7 +63,6 @@ pub(crate) struct Api {
 }
 
 /// All routes over a running program. `stop` ends what would otherwise wait or go on for ever.
-#[must_use]
 pub fn router(app: Arc<App>, access: Access, stop: CancellationToken) -> Router {
     let limits = app.limits();
     let api = Api {

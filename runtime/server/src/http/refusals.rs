@@ -137,10 +137,11 @@ impl From<PutVersionError> for ApiError {
         match error {
             PutVersionError::Unfit { hint, .. } => {
                 let refused = Self::new(Code::ComponentRefused, message);
-                match hint {
-                    Some(hint) => refused.hint(hint),
-                    None => refused,
-                }
+                refused.hint(hint.unwrap_or_else(|| {
+                    "functions/sdk shows how to build one for this world; `wasm-tools component wit` \
+                     shows what yours has"
+                        .into()
+                }))
             }
             PutVersionError::TooLarge { .. } => Self::new(Code::BodyTooLarge, message),
             PutVersionError::Compile { .. } => Self::new(Code::ComponentRefused, message),

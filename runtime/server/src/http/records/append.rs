@@ -5,7 +5,7 @@ use std::{fmt::Write as _, sync::Arc};
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, HeaderName, StatusCode, Uri},
     response::Response,
 };
 use log_contract::{
@@ -23,12 +23,15 @@ use crate::http::{
     body::{self, Admitted, Held, Packing},
     error::{ApiError, ApiResult, Code, topic_not_found},
     params::{PathArgs, Query, invalid},
+    wire::nearest::unknown,
 };
 
 /// Reading a body above this many bytes leaves the server's workers to others.
 const INLINE_BYTES_MAX: usize = 256 << 10;
 /// Above this many records places are answered run by run.
 const PLACES_MAX: usize = 1_000;
+/// Of ours, that an append knows.
+const HEADERS: [&str; 2] = ["millstream-key", "millstream-request-id"];
 /// Guards that are not built yet: to take an append without them would be to break their promise.
 const GUARDS: [&str; 3] =
     ["millstream-expected-end", "millstream-producer-id", "millstream-producer-sequence"];
@@ -47,12 +50,10 @@ pub(crate) async fn append(
     let partition = query.parsed("partition", partition_of)?;
     let form = Form::of(&mut query, &headers)?;
     query.finish()?;
-    if let Some(guard) = GUARDS.iter().find(|guard| headers.contains_key(**guard)) {
-        return Err(ApiError::not_supported_yet(*guard));
-    }
+    check_headers(&headers)?;
     let topic = api.topic(&name)?;
     let terms = Terms {
-        now: body::timestamp_header(&headers, "millstream-timestamp", api.app.clock.now())?,
+        now: api.app.clock.now(),
         partition,
         partitions: topic.spec.partitions,
         records_max: api.app.limits().append_records_max,
@@ -71,6 +72,20 @@ pub(crate) async fn append(
     let appending = api.app.log.append(topic.id, batch, AppendGuard::default());
     let appended = appending.await.map_err(|error| refused(error, &topic))?;
     Ok(answer::text(StatusCode::CREATED, "application/json", show(&appended)))
+}
+
+/// What is ours among the headers is known, or refused.
+fn check_headers(headers: &HeaderMap) -> ApiResult<()> {
+    for name in headers.keys().map(HeaderName::as_str) {
+        if GUARDS.contains(&name) {
+            return Err(ApiError::not_supported_yet(name));
+        }
+        if name.starts_with("millstream-") && !HEADERS.contains(&name) {
+            let message = unknown("header", name, &[&HEADERS[..], &GUARDS].concat());
+            return Err(ApiError::new(Code::InvalidHeader, message).field(name));
+        }
+    }
+    Ok(())
 }
 
 /// The records of a body that go to a function by hand: the JSON form, in no topic's partition but 0.
@@ -243,7 +258,12 @@ fn show(appended: &Appended) -> String {
 
 #[cfg(test)]
 mod tests {
-    use log_contract::{AppendedRun, Offset, Timestamp};
+    use std::time::Duration;
+
+    use axum::response::IntoResponse as _;
+    use log_contract::{
+        AppendedRun, LogUnavailable, Offset, Timestamp, TopicId, TopicName, TopicSpec,
+    };
 
     use super::*;
 
@@ -254,6 +274,28 @@ mod tests {
             records: *records,
         };
         Appended { runs: runs.iter().map(run).collect(), appended_at: Timestamp(0) }
+    }
+
+    #[test]
+    fn an_append_that_was_not_taken_tells_what_to_do() {
+        let topic = TopicInfo {
+            id: TopicId(1),
+            spec: TopicSpec::new(TopicName::parse("t").expect("a name"), 1),
+        };
+        let full = LogUnavailable::StorageFull { retry_after: Duration::from_secs(7) };
+        for (error, status, code) in [
+            (AppendError::Unknown, 504, "append_unknown"),
+            (AppendError::Unavailable(full), 503, "storage_full"),
+            (AppendError::Unavailable(LogUnavailable::Closed), 503, "shutting_down"),
+            (AppendError::NoTopic(TopicId(1)), 404, "topic_not_found"),
+            (AppendError::RecordTooLarge { index: 3, bytes: 9, max: 8 }, 413, "record_too_large"),
+        ] {
+            let refused = refused(error, &topic);
+            assert_eq!(refused.code().name(), code);
+            let response = refused.into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().contains_key("retry-after"), status == 503);
+        }
     }
 
     #[test]

@@ -62,10 +62,6 @@ impl Draft {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.batch.len()
-    }
-
     /// Whether one more fits.
     pub(super) fn has_room(&self) -> bool {
         self.batch.len() < self.terms.records_max

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::http::{
     Api, answer,
-    body::text_header,
+    body::{Admitted, text_header},
     error::{ApiError, ApiResult, Code},
     wire::record,
 };
@@ -27,6 +27,9 @@ use crate::http::{
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// Records of one piece.
 const PAGE_RECORDS: usize = 1_000;
+/// Bytes of one piece, as there may be a thousand followers. One record alone may be larger: it counts
+/// among the answers on their way out.
+const PIECE_BYTES_MAX: usize = 256 << 10;
 /// Above so many partitions a place is told once a page only: it is as long as they are many.
 const PLACED_PARTITIONS_MAX: usize = 64;
 
@@ -48,10 +51,12 @@ pub(super) async fn follow(
     let permit = api.follower()?;
     let log = Arc::clone(&api.app.log);
     let reader = Reader::start(log, topic, partition, from, api.stop.clone()).await?;
-    let pieces = futures::stream::unfold(Follower::new(reader, permit), |mut follower| async {
-        let piece = follower.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(piece), follower))
-    });
+    let reader = reader.in_pages_of(PIECE_BYTES_MAX);
+    let pieces =
+        futures::stream::unfold(Follower::new(api, reader, permit), |mut follower| async {
+            let piece = follower.next().await?;
+            Some((Ok::<_, std::convert::Infallible>(piece), follower))
+        });
     Ok(events(Body::from_stream(pieces)))
 }
 
@@ -65,18 +70,21 @@ pub(crate) fn events(body: Body) -> Response {
 }
 
 struct Follower {
+    api: Arc<Api>,
     reader: Reader,
     /// Places behind each record of the page that is being told.
     behind: Places,
     is_new: bool,
     is_over: bool,
+    /// The piece that the connection has now, if it is large.
+    held: Admitted,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Follower {
-    fn new(reader: Reader, permit: OwnedSemaphorePermit) -> Self {
-        let behind = reader.places().clone();
-        Self { reader, behind, is_new: true, is_over: false, _permit: permit }
+    fn new(api: Arc<Api>, reader: Reader, permit: OwnedSemaphorePermit) -> Self {
+        let (behind, held) = (reader.places().clone(), Admitted::NOTHING);
+        Self { api, reader, behind, is_new: true, is_over: false, held, _permit: permit }
     }
 
     async fn next(&mut self) -> Option<Bytes> {
@@ -87,11 +95,11 @@ impl Follower {
         if self.is_over || self.reader.is_stopped() {
             return None;
         }
-        match self.reader.next(PAGE_RECORDS, SIGN_OF_LIFE).await {
-            Ok(page) if page.records.is_empty() && page.gone.is_empty() => {
-                (!self.reader.is_stopped()).then_some(Bytes::from_static(b": still here\n\n"))
-            }
-            Ok(page) => Some(self.told(page).into()),
+        self.held = Admitted::NOTHING;
+        match self.piece().await {
+            Ok(None) if self.reader.is_stopped() => None,
+            Ok(None) => Some(Bytes::from_static(b": still here\n\n")),
+            Ok(piece) => piece,
             Err(error) => {
                 self.is_over = true;
                 Some(format!("event: error\ndata: {}\n\n", error.to_json()).into())
@@ -99,7 +107,20 @@ impl Follower {
         }
     }
 
-    fn told(&mut self, page: Page) -> Vec<u8> {
+    /// `None`: nothing came.
+    async fn piece(&mut self) -> ApiResult<Option<Bytes>> {
+        let page = self.reader.next(PAGE_RECORDS, SIGN_OF_LIFE).await?;
+        if page.records.is_empty() && page.gone.is_empty() {
+            return Ok(None);
+        }
+        let bytes = page.bytes();
+        if bytes > PIECE_BYTES_MAX {
+            self.api.answers.admit(&mut self.held, bytes * 2).await?;
+        }
+        Ok(Some(self.told(&page).into()))
+    }
+
+    fn told(&mut self, page: &Page) -> Vec<u8> {
         let mut out = Vec::new();
         for gone in &page.gone {
             self.behind.0.insert(gone.partition, gone.start);
@@ -107,7 +128,7 @@ impl Follower {
             out.extend_from_slice(shown.as_bytes());
         }
         let is_placed = self.behind.0.len() <= PLACED_PARTITIONS_MAX;
-        let nexts = self.nexts(&page);
+        let nexts = self.nexts(page);
         let last = page.records.len().saturating_sub(1);
         for (nth, (found, next)) in page.records.iter().zip(nexts).enumerate() {
             let Found { partition, batch, at } = found;

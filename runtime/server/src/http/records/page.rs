@@ -23,9 +23,9 @@ use crate::http::{
 };
 
 /// Bytes of records in one page, over all partitions. One record alone may be larger.
-const PAGE_BYTES_MAX: usize = 4 << 20;
+pub(crate) const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Of these a page takes at least so many from each partition, however many there are.
-const PARTITION_BYTES_MIN: usize = 64 << 10;
+const PARTITION_BYTES_MIN: usize = 16 << 10;
 
 /// Reads a topic page by page.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct Reader {
     log: Arc<dyn Log>,
     topic: Arc<TopicInfo>,
     places: Places,
+    /// Of one page.
+    bytes_max: usize,
     /// Ends a wait: the program ends.
     stop: CancellationToken,
 }
@@ -84,7 +86,8 @@ impl Reader {
             Some(partition) => partition.0..partition.0 + 1,
             None => 0..topic.spec.partitions,
         };
-        let mut reader = Self { log, topic, places: Places::default(), stop };
+        let (places, bytes_max) = (Places::default(), PAGE_BYTES_MAX);
+        let mut reader = Self { log, topic, places, bytes_max, stop };
         match &from {
             From::Offset(_) if all.len() > 1 => {
                 let message = "an offset is of one partition: give `partition`, too";
@@ -113,6 +116,12 @@ impl Reader {
         Ok(reader)
     }
 
+    /// With smaller pages: for who reads for ever.
+    #[must_use]
+    pub(crate) fn in_pages_of(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
+    }
+
     pub(crate) fn places(&self) -> &Places {
         &self.places
     }
@@ -138,7 +147,7 @@ impl Reader {
 
     /// What is there now.
     async fn take(&mut self, limit: usize) -> ApiResult<Page> {
-        let share = (PAGE_BYTES_MAX / self.places.0.len().max(1)).max(PARTITION_BYTES_MIN);
+        let share = (self.bytes_max / self.places.0.len().max(1)).max(PARTITION_BYTES_MIN);
         let budget = ReadBudget { records_max: limit, bytes_max: share, wait_max: Duration::ZERO };
         let mut page = Page::default();
         let mut pages = BTreeMap::new();
@@ -161,7 +170,7 @@ impl Reader {
             bytes += read.batches.iter().map(|batch| batch.bytes(0..batch.len())).sum::<usize>();
             pages.insert(partition, read);
             // The rest waits for the next page; what is older goes first anyway.
-            if bytes > 4 * PAGE_BYTES_MAX {
+            if bytes > 4 * self.bytes_max {
                 break;
             }
         }
@@ -187,7 +196,7 @@ impl Reader {
             let (nth, at) = heads[&partition];
             let batch = &page.batches[nth];
             let size = batch.bytes(at..at + 1);
-            if into.records.len() >= limit || (bytes > 0 && bytes + size > PAGE_BYTES_MAX) {
+            if into.records.len() >= limit || (bytes > 0 && bytes + size > self.bytes_max) {
                 self.places.0.insert(partition, batch.offset(at));
                 continue;
             }

@@ -77,7 +77,7 @@ const TOPICS: &[Case] = &[
         "unsupported_content_type",
         "content-type",
     ),
-    ("PUT /v1/topics/n", &[("if-match", "7")], "", 400, "invalid_header", "if-match"),
+    ("PUT /v1/topics/n", &[("if-match", "v7")], "", 400, "invalid_header", "if-match"),
     ("PUT /v1/topics/n", &[("accept", "text/html")], "", 406, "not_acceptable", "accept"),
     ("GET /v1/topics/n", &[], "", 404, "topic_not_found", ""),
     ("GET /v1/topics?limit=0", &[], "", 400, "invalid_parameter", "limit"),
@@ -164,6 +164,14 @@ const RECORDS: &[Case] = &[
         422,
         "not_supported_yet",
         "millstream-expected-end",
+    ),
+    (
+        "POST /v1/topics/t/records",
+        &[("content-type", "text/plain"), ("millstream-keys", "k")],
+        "x",
+        400,
+        "invalid_header",
+        "millstream-keys",
     ),
     (
         "POST /v1/topics/t/records",

@@ -291,10 +291,10 @@ fn read_offsets(fields: &mut Fields<'_>, offsets: Value) -> Option<SeekTo> {
                 found.insert(partition, Offset(offset));
             }
             (Err(_), _) => {
-                fields.problem(&format!("to.offsets.{partition}"), "the name is no partition")
+                fields.problem(&format!("to.offsets.{partition}"), "the name is no partition");
             }
             (_, None) => {
-                fields.problem(&format!("to.offsets.{partition}"), "give an offset as a number")
+                fields.problem(&format!("to.offsets.{partition}"), "give an offset as a number");
             }
         }
     }

@@ -70,18 +70,18 @@ impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
 macro_rules! no_object {
     ($($visit:ident($type:ty),)*) => {
         $(fn $visit<E>(self, found: $type) -> Result<Self::Value, E> {
-            self.is_no_object(&serde_json::Value::from(found));
+            self.refuse(&serde_json::Value::from(found));
             Ok(None)
         })*
 
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            self.is_no_object(&serde_json::Value::Null);
+            self.refuse(&serde_json::Value::Null);
             Ok(None)
         }
 
         fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
             while seq.next_element::<de::IgnoredAny>()?.is_some() {}
-            self.is_no_object(&serde_json::Value::Array(Vec::new()));
+            self.refuse(&serde_json::Value::Array(Vec::new()));
             Ok(None)
         }
     };
@@ -123,7 +123,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
 }
 
 impl RecordSeed<'_> {
-    fn is_no_object(self, found: &serde_json::Value) {
+    fn refuse(self, found: &serde_json::Value) {
         self.problems
             .add((self.path)(), format!("{} is no record: give {{\"value\": …}}", noun_of(found)));
     }
