@@ -78,9 +78,8 @@ impl Partition {
 
     pub(crate) fn offset_at(&self, time: Timestamp) -> Offset {
         let nth = self.batches.partition_point(|batch| batch.appended_at(batch.len() - 1) < time);
-        self.batches.get(nth).map_or(self.end, |batch| {
-            batch.offset(batch.partition_point(0..batch.len(), |at| batch.appended_at(at) >= time))
-        })
+        // All records of a batch here bear one stamp.
+        self.batches.get(nth).map_or(self.end, |batch| batch.offset(0))
     }
 
     /// `before` is not after the end.

@@ -87,11 +87,15 @@ pub async fn keyless_outputs_are_spread(trial: Trial) {
     }
 }
 
-/// What item failures drop is left out without a copy; places in the answer's batch mean nothing.
+/// What item failures drop is left out without a copy; places in the answer's batch mean nothing;
+/// attributes are those of each record's own batch.
 pub async fn of_a_span_only_its_records_are_taken(trial: Trial) {
     let (source, sink) = (trial.topic("source", 1).await, trial.topic("sink", 1).await);
     let lease = trial.lease("c", source).await;
-    let (first, second) = (batch_of(&counted("a", 10)), batch_of(&counted("b", 10)));
+    let attributes = Some(some_attributes());
+    let of_function = |fact| Fact { attributes: attributes.clone(), ..fact };
+    let made: Vec<_> = counted("b", 10).into_iter().map(of_function).collect();
+    let (first, second) = (batch_of(&counted("a", 10)), batch_of(&made));
     let mut span = Span::default();
     span.push(Run::new(first.clone(), 1..3));
     span.push_one(&first, 5);
@@ -102,7 +106,12 @@ pub async fn of_a_span_only_its_records_are_taken(trial: Trial) {
     settlement.outputs.push(Output { topic: sink, span });
     trial.settle(&lease, settlement).await.expect("it settles");
     let expected = ["a1", "a2", "a5", "a8", "a9", "b0", "b1"];
-    assert_eq!(texts(&trial.read_all(first_of(sink)).await), expected);
+    let found = trial.read_all(first_of(sink)).await;
+    assert_eq!(texts(&found), expected);
+    for Found { fact, .. } in found {
+        let expected = attributes.as_ref().filter(|_| fact.text().starts_with('b'));
+        assert_eq!(fact.attributes.as_ref(), expected, "of {}", fact.text());
+    }
 }
 
 pub async fn a_function_may_feed_its_own_source(trial: Trial) {
