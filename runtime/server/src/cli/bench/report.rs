@@ -109,7 +109,10 @@ fn number(value: f64) -> Value {
     if !value.is_finite() {
         return Value::Null;
     }
-    let digits = if value == 0.0 { 0 } else { 3 - value.abs().log10().floor() as i32 };
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        return Value::Number((value as i64).into());
+    }
+    let digits = 3 - value.abs().log10().floor() as i32;
     if digits <= 0 {
         return Value::Number((value.round() as i64).into());
     }
@@ -135,9 +138,13 @@ mod tests {
             json(&[section()]).to_string(),
             r#"{"limits":{"sync_4k_p50_us":149.2,"sequential_mb_per_second":1630}}"#
         );
-        for (value, shown) in
-            [(0.0, "0"), (2_345_678.4, "2345678"), (0.123_456, "0.1235"), (f64::NAN, "null")]
-        {
+        for (value, shown) in [
+            (0.0, "0"),
+            (2.0, "2"),
+            (2_345_678.4, "2345678"),
+            (0.123_456, "0.1235"),
+            (f64::NAN, "null"),
+        ] {
             assert_eq!(number(value).to_string(), shown);
         }
     }

@@ -1,6 +1,11 @@
 //! Sends records: orders as they are made, a person's lines as they are read. Never looks at what
 //! becomes of them.
-use std::{fs::File, io::Read, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::value::RawValue;
@@ -100,21 +105,37 @@ pub(super) async fn lines(
     Ok(left_out)
 }
 
-/// Opens a file, or standard input for `-`, and reads it on a thread of its own: a pipe that says nothing
-/// must not hold up the program's end. The thread ends with its input or when nobody listens any more.
-fn read(input: &Path) -> Result<mpsc::Receiver<std::io::Result<LineBatch>>> {
-    let from: Box<dyn Read + Send> = if input == Path::new("-") {
-        Box::new(std::io::stdin())
-    } else {
-        let file = File::open(input).with_context(|| format!("open `{}`", input.display()))?;
-        if file.metadata().is_ok_and(|meta| meta.is_dir()) {
-            bail!("`{}` is a directory: give a file, or `-` for standard input", input.display());
-        }
-        Box::new(file)
-    };
+/// Whether there is something to read. It is opened once, later: a named pipe would not take it twice.
+pub(super) fn check(input: &Path) -> Result<()> {
+    if input == Path::new("-") {
+        return Ok(());
+    }
+    let found = std::fs::metadata(input);
+    if found.with_context(|| format!("read `{}`", input.display()))?.is_dir() {
+        bail!("`{}` is a directory: give a file, or `-` for standard input", input.display());
+    }
+    Ok(())
+}
+
+/// Reads a file, or standard input for `-`, on a thread of its own: a pipe that says nothing must not hold
+/// up the program's end. The thread ends with its input or when nobody listens any more.
+fn read(input: &Path) -> Result<mpsc::Receiver<io::Result<LineBatch>>> {
     let (send, receive) = mpsc::channel(READ_AHEAD);
+    let input = input.to_owned();
     std::thread::Builder::new().name("demo-input".into()).spawn(move || {
-        let mut lines = Lines::new(from, LINE_LIMITS);
+        let from: io::Result<Box<dyn Read>> = if input == Path::new("-") {
+            Ok(Box::new(io::stdin()))
+        } else {
+            File::open(input).map(|file| Box::new(file) as Box<dyn Read>)
+        };
+        let mut lines = match from {
+            Ok(from) => Lines::new(from, LINE_LIMITS),
+            Err(error) => {
+                // Nobody listens only where the program ends anyway.
+                send.blocking_send(Err(error)).ok();
+                return;
+            }
+        };
         while let Some(batch) = lines.next_batch().transpose() {
             let is_last = batch.is_err();
             if send.blocking_send(batch).is_err() || is_last {

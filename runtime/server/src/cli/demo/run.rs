@@ -20,7 +20,7 @@ use super::{
     pipelines::{ALERTS, ENRICH, LOG_LINES, Pipeline},
     progress::{self, Progress, grouped},
     screen::Screen,
-    server::Server,
+    server::{self, Server},
     signals::Signals,
     story,
     watch::Watch,
@@ -50,8 +50,9 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 async fn demo(args: &DemoArgs) -> Result<()> {
     let mut screen = Screen::new();
     let mut signals = Signals::new()?;
-    if let Some(input) = args.input.as_deref().filter(|input| *input != Path::new("-")) {
-        std::fs::metadata(input).with_context(|| format!("open `{}`", input.display()))?;
+    server::check(args.listen)?;
+    if let Some(input) = &args.input {
+        feed::check(input)?;
     }
     let data = Data::choose(args)?;
     screen.say(&data.words(args.once));
@@ -116,7 +117,7 @@ async fn all(args: &DemoArgs, server: &Server, data: &Path, screen: &mut Screen)
     let left_out = handle(args, server, &mut watch, screen).await;
     let took = watch.elapsed();
     let summary = watch.summary(took);
-    screen.leave();
+    screen.conclude(&progress::table(took.as_secs_f64(), &summary));
     let left_out = match left_out {
         Ok(left_out) => left_out,
         Err(error) if args.once => return Err(error),
@@ -125,8 +126,6 @@ async fn all(args: &DemoArgs, server: &Server, data: &Path, screen: &mut Screen)
             0
         }
     };
-    screen.say("");
-    progress::table(took.as_secs_f64(), &summary).iter().for_each(|line| screen.say(line));
     story::tell(&mut client, &pipelines, screen).await?;
     if !args.once {
         screen.say(&story::next_steps(server.at, data, &pipelines));

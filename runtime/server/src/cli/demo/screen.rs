@@ -20,6 +20,19 @@ impl Screen {
         self.is_terminal
     }
 
+    /// The last state of the table, which stays: drawn over the one before, or said where that was only
+    /// seen by another reader.
+    pub(super) fn conclude(&mut self, lines: &[String]) {
+        if self.is_terminal && io::stdout().is_terminal() {
+            self.redraw(lines);
+        } else {
+            self.leave();
+            self.say("");
+            lines.iter().for_each(|line| self.say(line));
+        }
+        self.leave();
+    }
+
     /// A line that stays. Whoever closed the pipe does not want to hear it.
     pub(super) fn say(&mut self, text: &str) {
         self.leave();

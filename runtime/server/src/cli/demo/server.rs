@@ -59,15 +59,22 @@ impl Server {
     }
 }
 
-async fn bind(listen: Option<SocketAddr>, screen: &mut Screen) -> Result<TcpListener> {
-    let asked = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, PORT).into());
-    if !asked.ip().is_loopback() {
+/// Whether the demo may listen there.
+pub(super) fn check(listen: Option<SocketAddr>) -> Result<()> {
+    if let Some(asked) = listen
+        && !asked.ip().is_loopback()
+    {
         bail!(
             "the demo has no token and listens on loopback only, not on {}: for others to reach it, \
              use `millstream serve --token-file`",
             asked.ip()
         );
     }
+    Ok(())
+}
+
+async fn bind(listen: Option<SocketAddr>, screen: &mut Screen) -> Result<TcpListener> {
+    let asked = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, PORT).into());
     match TcpListener::bind(asked).await {
         Err(error) if listen.is_none() && error.kind() == ErrorKind::AddrInUse => {
             screen.say(&format!(

@@ -64,17 +64,17 @@ pub(super) fn next_steps(at: SocketAddr, data: &Path, pipelines: &[Pipeline]) ->
     let mut add = |what: &str, command: &str| text.push_str(&format!("  # {what}\n  {command}\n"));
     if pipelines.iter().any(|one| one.source == "orders") {
         add(
+            "follow what comes out; let it run, and go on in another terminal",
+            &format!(
+                "curl -sN -H 'accept: text/event-stream' \
+                 '{base}/v1/topics/orders.enriched/records?from=latest'"
+            ),
+        );
+        add(
             "append an order of your own, and one that is broken",
             &format!(
                 "curl -s '{base}/v1/topics/orders/records?key=/customer/id' \
                  -H 'content-type: application/x-ndjson' --data-binary '{ORDER}\n{BROKEN}'"
-            ),
-        );
-        add(
-            "what came of it, as it comes",
-            &format!(
-                "curl -sN -H 'accept: text/event-stream' \
-                 '{base}/v1/topics/orders.enriched/records?from=latest'"
             ),
         );
         add("how a trigger is doing", &format!("curl -s {base}/v1/triggers/enrich"));
