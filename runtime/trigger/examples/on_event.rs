@@ -1,6 +1,10 @@
 //! `cargo run --release -p trigger --example on_event`: what a record costs in `on_event`, all events
 //! of its way counted. The log and the guest take no time.
-#![expect(clippy::print_stdout, reason = "a bench's report")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench measures and reports"
+)]
 use log_contract::*;
 use std::{
     collections::VecDeque,

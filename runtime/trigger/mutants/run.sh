@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Breaks the core in one place at a time and asks the tests. Each line of `list`: name @ files of src
 # (without .rs) @ sed script. Every mutant must be caught.
-# JOBS: how many at once. SEEDS: of the simulation. ONLY: a pattern of lines. KEEP: a folder to work in
+# NICE: how to run (default: nice). JOBS: how many at once. SEEDS: of the simulation. ONLY: a pattern of lines. KEEP: a folder to work in
 # that stays, so that the next run builds less.
 set -u
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -9,7 +9,7 @@ root=$(cd "$here/../.." && pwd)
 work=${KEEP:-$(mktemp -d)}
 mkdir -p "$work"
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$work"' EXIT
-jobs=${JOBS:-2}
+jobs=${JOBS:-2} nice=${NICE-nice}
 export SEEDS=${SEEDS:-8000} RUST_BACKTRACE=0
 
 # Which tests are asked, the cheap ones first: each is built only if those before it saw nothing.
@@ -55,9 +55,9 @@ try() { # worker number
     else
       verdict="LIVES"
       for stage in $(stages "$files"); do
-        if ! (cd "$crate" && nice cargo test --offline --no-run "$stage" > "$copy/log" 2>&1); then
+        if ! (cd "$crate" && $nice cargo test --offline --no-run "$stage" > "$copy/log" 2>&1); then
           verdict="DOES NOT BUILD"
-        elif ! (cd "$crate" && nice timeout 300 cargo test --offline "$stage" > "$copy/log" 2>&1); then
+        elif ! (cd "$crate" && $nice timeout 300 cargo test --offline "$stage" > "$copy/log" 2>&1); then
           why=$(grep -A1 -m1 'panicked at' "$copy/log" | tail -1 | cut -c1-70)
           verdict="caught: ${why:-hangs}"
         else

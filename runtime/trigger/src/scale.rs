@@ -20,6 +20,12 @@ impl ScalingPolicy {
     /// Far beyond what one machine drives.
     pub const CONCURRENCY_MOST: usize = 10_000;
 
+    /// A trigger that is not paused may always run one: a permission costs nothing, and so its first
+    /// record waits for no decision.
+    fn least(&self) -> usize {
+        self.concurrency_min.min(self.concurrency_max).max(1)
+    }
+
     /// All that is wrong, in the order of the fields.
     ///
     /// # Errors
@@ -73,7 +79,7 @@ pub struct Scaling {
     /// What the lag asks for, before any bound.
     pub wanted: usize,
     pub from: usize,
-    /// How many attempts may run at once, as far as this trigger is concerned.
+    /// How many attempts may run at once, as far as this trigger is concerned. At least 1.
     pub width: usize,
     /// Age of the oldest record that more width could help.
     pub lag: Duration,
@@ -144,7 +150,7 @@ impl Autoscaler {
 
     #[must_use]
     pub fn new(policy: ScalingPolicy, ordering: Ordering) -> Self {
-        let width = policy.concurrency_min;
+        let width = policy.least();
         Self { policy, ordering, width, growth: None, saturated: None, calm: None }
     }
 
@@ -168,9 +174,10 @@ impl Autoscaler {
         if width > most {
             (width, cap) = (most, Some(most_cap));
         }
-        let min = self.policy.concurrency_min.min(self.policy.concurrency_max);
-        if width < min {
-            (width, cap) = (min, Some(Cap::ConcurrencyMin));
+        let least = self.policy.least();
+        if width < least {
+            let is_asked = self.policy.concurrency_min > 0;
+            (width, cap) = (least, is_asked.then_some(Cap::ConcurrencyMin));
         }
         if width > from {
             self.calm = None;
@@ -259,10 +266,10 @@ impl Autoscaler {
         demand: &Demand,
     ) -> Option<(usize, Option<Cap>)> {
         let from = self.width;
-        let min = self.policy.concurrency_min.min(self.policy.concurrency_max);
-        if from < min {
+        let least = self.policy.least();
+        if from < least {
             // What is granted without any lag needs no steps.
-            return Some((min, Some(Cap::ConcurrencyMin)));
+            return Some((least, Some(Cap::ConcurrencyMin)));
         }
         if from > 0 && self.saturated.is_some() {
             return Some((from, Some(Cap::Throughput)));

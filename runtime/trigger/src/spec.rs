@@ -209,3 +209,48 @@ fn lasts(value: Duration, least: Duration, most: Duration) -> Option<String> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_nearest_valid_spec_is_valid_and_a_valid_one_is_its_own(
+            sizes in prop::array::uniform11(prop::sample::select(vec![0, 1, 7, 20_000, usize::MAX])),
+            times in prop::array::uniform5(prop::sample::select(vec![0, 1, 500, 400_000, u64::MAX])),
+            attempts_max in prop::option::of(0_u32..3),
+            has_age: bool,
+        ) {
+            let [wait, age, backoff_min, backoff_max, pause] = times.map(Duration::from_millis);
+            let spec = TriggerSpec {
+                ordering: Ordering::Key,
+                batch: BatchPolicy { records_max: sizes[0], bytes_max: sizes[1], wait },
+                retry: RetryPolicy {
+                    attempts_max,
+                    bisect: true,
+                    item_failures: ItemFailures::Each,
+                    record_age_max: has_age.then_some(age),
+                    backoff_min,
+                    backoff_max,
+                },
+                on_failure: OnFailure::Drop,
+                bounds: Bounds {
+                    open_records: sizes[2],
+                    open_bytes: sizes[3],
+                    page_records: sizes[4],
+                    page_bytes: sizes[5],
+                    unsettled_pieces: sizes[6],
+                    unsettled_bytes: sizes[7],
+                    settlement_bytes: sizes[8],
+                    ranges: sizes[9],
+                    memo_entries: sizes[10],
+                    fault_pause: pause,
+                },
+            };
+            prop_assert_eq!(spec.nearest_valid().validate(), Ok(()));
+            prop_assert_eq!(spec.validate().is_ok(), spec.nearest_valid() == spec);
+        }
+    }
+}

@@ -57,7 +57,7 @@ proptest! {
             prop_assert_eq!(first.width, again.width);
             prop_assert_eq!(first.wanted, again.wanted);
             prop_assert_eq!(again.from, again.width);
-            prop_assert!((min..=max).contains(&first.width));
+            prop_assert!((min.max(1)..=max).contains(&first.width));
             prop_assert!(first.width <= (2 * first.from).max(1).max(min), "bounded steps");
             prop_assert!(!first.to_string().is_empty());
         }
@@ -107,7 +107,7 @@ proptest! {
         let mut bound = Autoscaler::new(policy(0, 64), Ordering::Key);
         for second in 0..30 {
             let now = Timestamp(second * 1_000);
-            prop_assert!(scaler.decide(now, 8.0, &samples).width <= partitions);
+            prop_assert!(scaler.decide(now, 8.0, &samples).width <= partitions.max(1));
             prop_assert!(bound.decide(now, 3.0, &cpu_bound).width <= 3);
         }
     }
@@ -198,7 +198,7 @@ impl Queue {
 
 fn run(mut queue: Queue, seconds: u64, max: usize) -> (Vec<usize>, f64) {
     let mut scaler = Autoscaler::new(policy(0, max), Ordering::Key);
-    let mut widths = vec![0];
+    let mut widths = vec![scaler.width()];
     for second in 0..seconds {
         let sample = queue.serve(scaler.width());
         widths.push(scaler.decide(Timestamp(second * 1_000), 64.0, &[sample]).width);
@@ -225,10 +225,12 @@ fn width_that_brings_no_throughput_stops_growing() {
 }
 
 #[test]
-fn at_zero_work_nothing_is_wanted() {
-    let queue = Queue { backlog: 0.0, arrival: 0.0, service: 0.05, knee: 1e9 };
-    let (widths, _) = run(queue, 30, 16);
-    assert!(widths.iter().all(|width| *width == 0), "{widths:?}");
+fn at_zero_work_nothing_is_wanted_and_the_first_record_waits_for_no_decision() {
+    let mut scaler = Autoscaler::new(policy(0, 16), Ordering::Key);
+    for second in 0..30 {
+        let decision = scaler.decide(Timestamp(second * 1_000), 64.0, &[sample(0, 40, 0)]);
+        assert_eq!((decision.wanted, decision.width, decision.cap), (0, 1, None));
+    }
 }
 
 #[test]
