@@ -146,7 +146,7 @@ async fn serve(args: &ServeArgs, access: Access) -> anyhow::Result<()> {
     let bounds = http::Bounds { connections_max, ..http::Bounds::default() };
     let listening = serving.spawn(http::serve_within(bounds, listener, router, stop.clone()));
     serving.close();
-    tracing::info!(%at, data = where_to, version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(data = where_to, version = env!("CARGO_PKG_VERSION"), "serving on http://{at}");
 
     let why = signals.next().await;
     tracing::info!(why, "ending: no new requests, finishing what is under way");
