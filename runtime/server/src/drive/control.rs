@@ -78,6 +78,8 @@ impl From<ChangeTriggerError> for ControlError {
 
 /// The longest that a guest may run, and a little.
 const LANDING_MAX: Duration = Duration::from_secs(16 * 60);
+/// How long a resume waits for its effect to be seen.
+const SHOWN_AFTER: Duration = Duration::from_secs(2);
 /// A lag that somebody should look at, if nothing moves.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
@@ -132,6 +134,11 @@ impl Supervisor {
             }
         }
         self.reconcile();
+        if let Some(running) = self.find(trigger) {
+            let revision = running.orders().revision;
+            // For what is shown next; that it goes on is certain already.
+            drop(time::timeout(SHOWN_AFTER, running.obeyed(revision)).await);
+        }
         Ok(resumed)
     }
 
@@ -349,7 +356,8 @@ fn status_of(running: &RunningTrigger, now: Timestamp) -> TriggerStatus {
         Mode::Run => None,
     };
     let worst = partitions.iter().max_by_key(|status| status.state);
-    let is_draining = partitions.iter().any(|status| status.state == State::Draining);
+    let is_behind = |feed: &Arc<FeedHandle>| *feed.obeyed.borrow() < orders.revision;
+    let is_draining = running.feeds().iter().any(is_behind);
     let (state, reason, since) = match (shown, worst) {
         // Told to stop, and not there yet.
         (Some((_, reason)), Some(worst)) if is_draining => (State::Draining, reason, worst.since),

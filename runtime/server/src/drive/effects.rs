@@ -112,7 +112,7 @@ impl Hands {
         let gate = self.context.gates.gate(&binding.function, binding.concurrency_max);
         let _turn = pass(gate).await;
         let _width = self.running.gate.pass().await;
-        let loaded = self.context.artifacts.load(binding.digest).await;
+        let loaded = binding.function(&self.context.artifacts).await;
         let function =
             loaded.map_err(|error| HostFault { reason: crate::telemetry::chain(&error).into() })?;
         let invocation = self.invocation(&span, attempt);
@@ -144,7 +144,7 @@ impl Hands {
             }),
             attributes: Some(Arc::new(attributes)),
         };
-        let invoked = self.context.sandbox.invoke(&function, call).await;
+        let invoked = self.context.sandbox.invoke(function, call).await;
         self.running.spent(records, &invoked.cost);
         let origin = LogOrigin {
             function: &binding.function,

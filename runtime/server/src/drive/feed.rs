@@ -63,6 +63,8 @@ struct Life {
     counted: Counts,
     state: trigger::State,
     is_draining: bool,
+    /// A feed that rests from its first moment has no other time to tell.
+    began: Timestamp,
 }
 
 /// What wakes the loop.
@@ -164,7 +166,7 @@ impl FeedDriver {
     /// The life of one feed.
     async fn live(&mut self, orders: &Orders) -> Ended {
         let mut life = self.begin(&orders.plan);
-        self.handle.obeyed.send_replace(orders.revision);
+        let mut obeyed = Some(orders.revision);
         if let Some(error) = life.feed.memo_error() {
             tracing::error!(%error, "what the last feed noted is unreadable: attempts count anew");
         }
@@ -189,6 +191,9 @@ impl FeedDriver {
                 let now = self.context.now();
                 let commands = life.feed.on_event(now, event);
                 self.observe(&mut life, now, &commands);
+                if let Some(revision) = obeyed.take() {
+                    self.handle.obeyed.send_replace(revision);
+                }
                 if life.perform(now, commands) {
                     let is_void = is_void || self.handle.lost.is_cancelled();
                     return if is_void { Ended::LeaseVoid } else { Ended::Left };
@@ -224,6 +229,7 @@ impl FeedDriver {
             counted: Counts::default(),
             state: trigger::State::Idle,
             is_draining: false,
+            began: self.context.now(),
         }
     }
 
@@ -301,7 +307,8 @@ impl FeedDriver {
 
     /// All that is told of a feed: status, figures, log lines.
     fn observe(&self, life: &mut Life, now: Timestamp, commands: &[Command]) {
-        let stand = life.feed.stand(now);
+        let mut stand = life.feed.stand(now);
+        stand.since = stand.since.max(life.began);
         life.held.shrink_to(stand.open_bytes);
         let counts = life.feed.counts();
         if counts != life.counted {

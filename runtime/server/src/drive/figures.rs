@@ -149,10 +149,9 @@ impl TriggerFigures {
             self.all.invocations.with_label_values(labels).inc_by(now - before);
         }
     }
-}
 
-impl Drop for TriggerFigures {
-    fn drop(&mut self) {
+    /// The series go with the trigger, before another of its name may begin.
+    pub(super) fn remove(&self) {
         let label = &[self.trigger.as_str()];
         let all = &self.all;
         let counters = [

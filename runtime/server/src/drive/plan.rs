@@ -2,19 +2,21 @@
 //! a feed's state.
 use super::reconcile::{Desired, Fingerprint, Identity};
 use crate::{
+    artifacts::Artifacts,
     catalog::{Catalog, OnFailure, Trigger, TriggerDefinition},
     config::Limits,
 };
 use log_contract::{
     Digest, FunctionName, LogLimits, Memo, Offset, PartitionId, TopicId, TopicName,
 };
-use sandbox::{Environment, OutputTopics};
+use sandbox::{Environment, Function, LoadError, OutputTopics};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::OnceCell;
 use trigger::{Bounds, TriggerSpec};
 
 /// What feeds are told. They always go by the newest.
@@ -66,9 +68,18 @@ pub(super) struct Binding {
     pub(super) function: FunctionName,
     pub(super) version: u32,
     pub(super) digest: Digest,
+    /// From the first invocation on: who holds it keeps it mapped.
+    loaded: OnceCell<Arc<Function>>,
     pub(super) limits: sandbox::Limits,
     pub(super) environment: Arc<Environment>,
     pub(super) concurrency_max: Option<u32>,
+}
+
+impl Binding {
+    /// The code, ready to run.
+    pub(super) async fn function(&self, from: &Artifacts) -> Result<&Arc<Function>, LoadError> {
+        self.loaded.get_or_try_init(|| from.load(self.digest)).await
+    }
 }
 
 /// The pause after a fault that is ours.
@@ -218,6 +229,7 @@ fn bind(catalog: &Catalog, trigger: &Trigger) -> Result<Arc<Binding>, Arc<str>> 
         function: found.function.name.clone(),
         version: found.version.version,
         digest: found.version.digest,
+        loaded: OnceCell::new(),
         limits: limits_of(settings),
         environment: settings.environment.clone().into_iter().collect(),
         concurrency_max: settings.limits.concurrency_max,

@@ -159,7 +159,13 @@ impl Supervisor {
         let desired: BTreeMap<TriggerName, Desired> =
             triggers.iter().map(|(name, trigger)| (name.clone(), wanted(trigger))).collect();
         let mut running = self.locked();
-        running.retain(|_, running| !running.ended.is_cancelled());
+        running.retain(|_, running| {
+            let has_ended = running.ended.is_cancelled();
+            if has_ended {
+                running.figures.remove();
+            }
+            !has_ended
+        });
         let now = running.iter().map(|(name, running)| {
             let is_ending = running.ending.is_cancelled();
             let (identity, fingerprint) = (running.identity.clone(), running.fingerprint());
