@@ -36,7 +36,8 @@ pub(crate) struct Host {
     pub(crate) waits_for: WaitsFor,
 }
 
-/// Where an invocation is when its time is up.
+/// Where an invocation is when its time is up. (An outgoing call, once there are any, is a third: its deadline
+/// is an outage, not the guest's failure.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WaitsFor {
     Guest,
