@@ -33,9 +33,10 @@ impl Seen {
         self.lag == 0 && self.settled == self.records_in
     }
 
-    /// Nothing will happen any more without a person.
-    fn is_stuck(&self) -> bool {
-        matches!(self.state.as_str(), "halted" | "held" | "paused")
+    /// Nothing will happen any more without a person. What is held or paused may go on by itself, as
+    /// soon as a fault of the host is over or its turn comes: that it does not move is told by patience.
+    fn is_halted(&self) -> bool {
+        self.state == "halted"
     }
 }
 
@@ -87,12 +88,12 @@ impl Watch {
         self.began.elapsed()
     }
 
-    /// Fails if a trigger needs a person, or nothing has moved for `patience` though there is work.
+    /// Fails if a trigger is halted, or nothing has moved for `patience` though there is work.
     pub(super) fn check(&self, patience: Duration) -> Result<()> {
         for (pipeline, seen) in self.pipelines.iter().zip(&self.seen) {
-            if seen.is_stuck() {
+            if seen.is_halted() {
                 let reason = seen.reason.as_deref().unwrap_or("no reason given");
-                bail!("trigger `{}` is {}: {reason}", pipeline.name, seen.state);
+                bail!("trigger `{}` is halted: {reason}", pipeline.name);
             }
         }
         if self.moved_at.elapsed() < patience {
@@ -236,6 +237,7 @@ mod tests {
             watch.check(minute).map_err(|error| error.to_string())
         };
         assert_eq!(check("running", 59), Ok(()));
+        assert_eq!(check("paused", 59), Ok(()));
         assert_eq!(check("halted", 0), Err("trigger `enrich` is halted: no reason given".into()));
         assert_eq!(
             check("running", 61),
