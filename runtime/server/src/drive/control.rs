@@ -87,11 +87,38 @@ impl Supervisor {
     /// How a trigger stands. `None`: there is no such trigger.
     pub async fn status(&self, trigger: &TriggerName) -> Option<TriggerStatus> {
         let known = self.context.catalog.trigger(trigger)?;
-        let Some(running) = self.find(trigger) else {
-            return Some(not_running(&known, self.context.now()));
+        let mut status = match self.find(trigger) {
+            None => not_running(&known, self.context.now()),
+            Some(running) => {
+                scaler::look_at_ends(&self.context, &running, true).await;
+                status_of(&running, self.context.now())
+            }
         };
-        scaler::look_at_ends(&self.context, &running).await;
-        Some(status_of(&running, self.context.now()))
+        if status.partitions.is_empty() {
+            status.lag_records = self.lag_at_rest(&known).await.unwrap_or_default();
+        }
+        Some(status)
+    }
+
+    /// What lies between the cursor and the ends while no feed runs. `None`: the log does not tell.
+    async fn lag_at_rest(&self, trigger: &Trigger) -> Option<u64> {
+        let log = &self.context.log;
+        let cursors = log.cursors().await.ok()?;
+        let cursor = cursors.iter().find(|cursor| cursor.name == trigger.definition.cursor);
+        let position = |partition: PartitionId| {
+            let mut positions = cursor.iter().flat_map(|cursor| &cursor.positions);
+            positions.find(|it| it.topic == trigger.source && it.partition == partition)
+        };
+        let topics = log.topics().await.ok()?;
+        let source = topics.iter().find(|topic| topic.id == trigger.source)?;
+        let mut lag = 0;
+        for partition in (0..source.spec.partitions).map(PartitionId) {
+            let bounds = log.bounds(PartitionRef::new(trigger.source, partition)).await.ok()?;
+            let start = trigger.starts.get(&partition).copied().unwrap_or(bounds.start);
+            let next = position(partition).map_or(start, |at| at.progress.next());
+            lag += bounds.end.0.saturating_sub(next.0.max(bounds.start.0));
+        }
+        Some(lag)
     }
 
     /// A barrier: when it returns nothing is being invoked, and nothing will be until `resume`. Survives

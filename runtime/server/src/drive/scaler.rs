@@ -245,12 +245,14 @@ fn grant(context: &Context, looked: &Looked, width: usize) {
     }
 }
 
-/// Where partitions end whose feeds do not read just now: so that their lag is told as it is.
-pub(super) async fn look_at_ends(context: &Context, running: &RunningTrigger) {
+/// Where partitions end, so that their lag is told as it is: a feed that does not read just now, or
+/// has not woken yet, does not know of what was appended. Idle ones only where somebody looks at this
+/// trigger: readiness looks at all of them.
+pub(super) async fn look_at_ends(context: &Context, running: &RunningTrigger, idle_too: bool) {
     let now = context.now();
     for feed in running.feeds() {
         let seen = feed.cell.look(now);
-        if seen.state == State::Idle {
+        if seen.state == State::Idle && !idle_too {
             continue;
         }
         let place = PartitionRef::new(running.identity.source, feed.cell.partition);

@@ -291,7 +291,7 @@ impl Supervisor {
             scaler::look(&self.context, &all);
             nth = nth.wrapping_add(1);
             for running in all.iter().filter(|_| nth.is_multiple_of(scaler::ENDS)) {
-                scaler::look_at_ends(&self.context, running).await;
+                scaler::look_at_ends(&self.context, running, false).await;
             }
         }
     }

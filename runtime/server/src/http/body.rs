@@ -24,6 +24,9 @@ pub(crate) const SETTINGS_MAX: usize = 1 << 20;
 const PIECE_WAIT: Duration = Duration::from_secs(15);
 /// Slowest pace at which a whole body may come, so that nobody holds admission for long.
 const BYTES_PER_SECOND_MIN: u64 = 128 << 10;
+/// What passes by of a body that is refused. None of it stays in memory.
+const LINGER_BYTES_MAX: usize = 64 << 20;
+const LINGER_MAX: Duration = Duration::from_secs(5);
 const ADMISSION_WAIT: Duration = Duration::from_secs(1);
 /// zstd may ask for a window as large as this power of two: the largest body.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
@@ -97,7 +100,7 @@ pub(crate) async fn read(
     let mut admitted = Admitted::NOTHING;
     let announced = body.size_hint().exact();
     let room = match announced {
-        Some(length) if length > max as u64 => return Err(too_large(max)),
+        Some(length) if length > max as u64 => return refuse(body, max).await,
         Some(length) => length as usize,
         None => 0,
     };
@@ -107,7 +110,7 @@ pub(crate) async fn read(
     while let Some(piece) = next_piece(&mut body, began, whole.len()).await? {
         let length = whole.len() + piece.len();
         if length > max {
-            return Err(too_large(max));
+            return refuse(body, max).await;
         }
         if announced.is_none() {
             admission.admit(&mut admitted, piece.len()).await?;
@@ -119,6 +122,20 @@ pub(crate) async fn read(
         admission.admit(&mut admitted, max).await?;
     }
     Ok(Held { bytes, admitted, packing })
+}
+
+/// Lets the rest of a body that is too large pass by, for a while, before it is refused: who still sends
+/// when the connection closes sees a broken pipe and never the answer.
+async fn refuse(mut body: Body, max: usize) -> ApiResult<Held> {
+    let began = Instant::now();
+    let mut passed = 0;
+    while passed < LINGER_BYTES_MAX
+        && began.elapsed() < LINGER_MAX
+        && let Ok(Some(piece)) = next_piece(&mut body, began, passed).await
+    {
+        passed += piece.len();
+    }
+    Err(too_large(max))
 }
 
 impl Held {
