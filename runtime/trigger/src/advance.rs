@@ -181,7 +181,9 @@ impl Feed {
         let bounds = self.spec.bounds;
         let is_tight = bounds.open_records < self.pages.records() + bounds.page_records
             || bounds.open_bytes < self.pages.bytes() + bounds.page_bytes;
-        if is_tight && self.spec.ordering == Ordering::Key && self.pages.is_worth_copying(&bounds) {
+        let has_keys = self.spec.ordering == Ordering::Key;
+        let is_idle = self.deliveries.flying() == 0 && self.ledger.is_idle();
+        if is_tight && has_keys && self.pages.is_worth_copying(&bounds, is_idle) {
             self.copy_survivors();
         }
         let records = bounds.open_records.saturating_sub(self.pages.records());

@@ -185,21 +185,24 @@ impl Ledger {
     /// How many pieces and gaps may settle now, and the progress after them. Joining more may close
     /// ranges again, so all are tried first, then each prefix of whole answers.
     fn longest_fitting(&self, pages: &Pages, bounds: &Bounds) -> (usize, usize, Progress) {
-        let mut start = self.durable.clone();
-        self.gaps.iter().for_each(|gap| start.add(gap.stretch.clone()));
+        let start = || {
+            let mut start = self.durable.clone();
+            self.gaps.iter().for_each(|gap| start.add(gap.stretch.clone()));
+            start
+        };
         let add = |progress: &mut Progress, piece: &Piece| {
             pages.stretches(&piece.span).for_each(|stretch| progress.add(stretch));
         };
         let has_ranges = |progress: &Progress| progress.ahead().len() <= bounds.ranges;
         if self.singly == 0 && self.bytes <= bounds.settlement_bytes {
-            let mut whole = start.clone();
+            let mut whole = start();
             self.unsettled.iter().for_each(|piece| add(&mut whole, piece));
             if has_ranges(&whole) {
                 return (self.unsettled.len(), self.gaps.len(), whole);
             }
         }
         let mut longest = (0, 0, self.durable.clone());
-        let (mut trial, mut weight, mut answers) = (start, 0, 0);
+        let (mut trial, mut weight, mut answers) = (start(), 0, 0);
         for nth in 0..=self.unsettled.len() {
             let is_whole = nth == 0 || !self.unsettled[nth - 1].goes_on;
             if is_whole {

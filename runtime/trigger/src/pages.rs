@@ -140,11 +140,13 @@ impl Pages {
     }
 
     /// Whether few open records pin much: at least a page of what is counted is settled, and enough
-    /// was settled since the last look to pay for another.
-    pub(crate) fn is_worth_copying(&self, bounds: &Bounds) -> bool {
+    /// was settled since the last look, which looks at all that waits, to pay for another. An
+    /// idle feed may be starving: nothing would settle any more.
+    pub(crate) fn is_worth_copying(&self, bounds: &Bounds, is_idle: bool) -> bool {
         let pins_records = bounds.page_records <= self.records - self.open;
         let pins_bytes = bounds.page_bytes <= self.bytes - self.live;
-        (pins_records || pins_bytes) && self.settled >= 1.max(self.open / 16)
+        let pays = 2 * self.open <= self.settled || is_idle;
+        (pins_records || pins_bytes) && pays && self.settled > 0
     }
 
     /// Copies the survivors of batches that they pin to more than double their own size, if all of
