@@ -79,7 +79,7 @@ fn records() -> Vec<Case> {
             "",
             "partition",
         ),
-        (post, "/v1/topics/t/records?partition=9", JSON, one(), 400, "", "partition"),
+        (post, "/v1/topics/t/records?partition=9", JSON, one(), 404, "", "partition"),
         (post, path, ndjson, "{\"a\":1}\nnot json\n".into(), 400, "", "2"),
         (post, "/v1/topics/t/records?key=nope", ndjson, "{\"a\":1}\n".into(), 400, "", "key"),
         (post, path, "text/plain", "x\n".repeat(10_001), 413, "", "10"),
