@@ -35,11 +35,17 @@ pub struct Unreadable {
     pub why: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Versioned<T> {
     format: u32,
     #[serde(flatten)]
     body: T,
+}
+
+/// Looked at first. A body is read by itself then: through `flatten` a map's numbers would not be.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 pub(super) fn encode<T: Serialize>(body: T) -> Bytes {
@@ -48,14 +54,13 @@ pub(super) fn encode<T: Serialize>(body: T) -> Bytes {
 }
 
 pub(super) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Unreadable> {
-    let fail = |why: String| Unreadable { key: key.into(), why };
-    let document: Versioned<T> =
-        serde_json::from_slice(bytes).map_err(|error| fail(error.to_string()))?;
-    if document.format != FORMAT {
-        let why = format!("its format is {}, this program knows {FORMAT}", document.format);
-        return Err(fail(why));
+    let Format { format } =
+        serde_json::from_slice(bytes).map_err(|error| unreadable(key, &error))?;
+    if format != FORMAT {
+        let why = format!("its format is {format}, this program knows {FORMAT}");
+        return Err(Unreadable { key: key.into(), why });
     }
-    Ok(document.body)
+    serde_json::from_slice(bytes).map_err(|error| unreadable(key, &error))
 }
 
 #[derive(Serialize, Deserialize)]

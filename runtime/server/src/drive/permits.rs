@@ -198,7 +198,8 @@ mod tests {
             held.push(bytes);
         }
         assert!(held.len() >= SHARE, "one stuck feed does not take all");
-        assert_eq!(held.iter().map(Bytes::amount).sum::<usize>(), 1 << 20);
+        let taken: usize = held.iter().map(Bytes::amount).sum();
+        assert!(taken <= 1 << 20 && (1 << 20) - taken < LEAST, "less than one fetch is left");
         held[0].shrink_to(0);
         assert!(budget.take(1).now_or_never().is_some());
     }
