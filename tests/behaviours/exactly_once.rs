@@ -84,7 +84,7 @@ fn check_order(books: &Books, outputs: &[Read], ordering: &str) {
         assert_eq!(source.partition, read.place.partition, "a key stays in its partition");
         let key = read.key.as_deref().filter(|_| ordering == "key");
         if let Some(before) = last.insert((read.place.partition, key), source) {
-            assert!(before < source, "{:?} came after {source:?}", before);
+            assert!(before < source, "{before:?} came after {source:?}");
         }
     }
 }
@@ -167,7 +167,7 @@ const RECORDS_PER_LIFE: u64 = 5_000;
 async fn each_order_counts_once_through_twenty_kills_and_two_triggers() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("SEED={seed}");
+    eprintln!("SEED={seed}");
     let plan = Plan { fails: "items", ordering: "partition", records: KILLS * RECORDS_PER_LIFE };
     let mut server = Server::with(Options::default()).await;
     set_up(&server.client(), plan, true).await;

@@ -34,7 +34,6 @@ impl Answer {
 
     /// Panics, showing the answer, if the status is another.
     #[track_caller]
-    #[must_use]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "answer: {}", self.text());
         self

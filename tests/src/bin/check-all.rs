@@ -2,7 +2,10 @@
 #![expect(clippy::print_stdout, reason = "it is a command")]
 use std::process::{Command, ExitCode};
 
-const STEPS: [(&str, &[&str], &[(&str, &str)]); 4] = [
+/// A name, what cargo is told, and its environment.
+type Step = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+
+const STEPS: [Step; 4] = [
     ("format", &["fmt", "--all", "--check"], &[]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]),
     ("tests", &["test", "--workspace", "--locked"], &[]),

@@ -243,6 +243,7 @@ impl Posted {
         // It cannot read, so that it has nothing to do is no rest.
         match state {
             State::Idle if self.fetch_fault.is_some() => State::Held,
+            State::Running if self.lag_records() == 0 => State::Idle,
             other => other,
         }
     }
@@ -263,7 +264,8 @@ fn state_of(state: trigger::State) -> State {
         trigger::State::Stopped | trigger::State::Draining => State::Draining,
         trigger::State::Held => State::Held,
         trigger::State::CircuitOpen => State::CircuitOpen,
-        trigger::State::Paused => State::Paused,
+        // Width 0 is the scaler's here, for a moment: a pause parks the feed. It waits for its turn.
+        trigger::State::Paused => State::Running,
         trigger::State::WaitingForRanges => State::WaitingForRanges,
         trigger::State::OneByOne => State::OneByOne,
         trigger::State::WaitingForRetry => State::WaitingForRetry,
