@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Breaks the core in one place at a time and asks the tests. Each line of `list`: name @ files of src
 # (without .rs) @ sed script. Every mutant must be caught.
-# NICE: how to run (default: nice). JOBS: how many at once. SEEDS: of the simulation. ONLY: a pattern of lines. KEEP: a folder to work in
-# that stays, so that the next run builds less.
+# NICE: how to run (default: nice). JOBS: how many at once. SEEDS: of the simulation. ONLY: a pattern
+# of lines. LIST: another list. KEEP: a folder to work in that stays, so that the next run builds less.
 set -u
 here=$(cd "$(dirname "$0")/.." && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -57,7 +57,7 @@ try() { # worker number
       for stage in $(stages "$files"); do
         if ! (cd "$crate" && $nice cargo test --offline --no-run "$stage" > "$copy/log" 2>&1); then
           verdict="DOES NOT BUILD"
-        elif ! (cd "$crate" && $nice timeout 300 cargo test --offline "$stage" > "$copy/log" 2>&1); then
+        elif ! (cd "$crate" && $nice timeout 90 cargo test --offline "$stage" > "$copy/log" 2>&1); then
           why=$(grep -A1 -m1 'panicked at' "$copy/log" | tail -1 | cut -c1-70)
           verdict="caught: ${why:-hangs}"
         else
@@ -67,7 +67,7 @@ try() { # worker number
       done
     fi
     printf '%-55s %s\n' "${name% }" "$verdict"
-  done < <(grep -E "${ONLY:-.}" "$here/mutants/list")
+  done < <(grep -E "${ONLY:-.}" "${LIST:-$here/mutants/list}")
 }
 
 for worker in $(seq 0 $((jobs - 1))); do try "$worker" & done > "$work/all"

@@ -246,7 +246,7 @@ impl Batcher {
         while span.len() < how.records_max
             && let Some((slot, Waiting { run, .. })) = keys.next()
         {
-            let stretch = how.pages.stretch_of(run.batch(), run.range().start);
+            let stretch = how.pages.stretch(run.batch(), run.range());
             let has_range = how.has_range(&self.taken, &stretch);
             self.lacks_ranges = !has_range;
             if !has_range || !room.fits(how, span.is_empty(), run.batch(), run.range().start) {

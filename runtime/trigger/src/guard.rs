@@ -14,6 +14,9 @@ pub(crate) struct Guard {
     /// One of `unclean` is of this very start.
     own_mark: bool,
     mark: Mark,
+    /// The log's memo calls a mark its writer's own, and that start is over: it must not be taken back
+    /// when this one is handed over.
+    stale: Mark,
     /// Records yet to be fetched that the crashed start may have had out.
     suspects: usize,
     /// Everything before it goes alone.
@@ -52,6 +55,7 @@ impl Guard {
             unclean,
             own_mark: false,
             mark: Mark::Unset,
+            stale: if is_own_mark { Mark::Wanted } else { Mark::Unset },
             suspects: if one_by_one { open_records } else { 0 },
             alone_below: next,
             held: unclean >= Self::HOLD_AT,
@@ -94,7 +98,7 @@ impl Guard {
     }
 
     pub(crate) fn is_news(&self) -> bool {
-        self.mark == Mark::Wanted
+        self.mark == Mark::Wanted || self.stale == Mark::Wanted
     }
 
     pub(crate) fn fetched(&mut self, records: usize, next: Offset) {
@@ -117,8 +121,10 @@ impl Guard {
 
     /// What the settlement that is being made shall say: how many, and whether one is our own.
     pub(crate) fn memo(&mut self, next_moves: bool, ends_cleanly: bool) -> (u32, bool) {
-        if self.mark == Mark::Wanted {
-            self.mark = Mark::Sent;
+        for mark in [&mut self.mark, &mut self.stale] {
+            if *mark == Mark::Wanted {
+                *mark = Mark::Sent;
+            }
         }
         if ends_cleanly && !self.held {
             (self.unclean, self.own_mark) = (0, false);
@@ -134,8 +140,10 @@ impl Guard {
     }
 
     pub(crate) fn settled(&mut self, next: Offset) {
-        if self.mark == Mark::Sent {
-            self.mark = Mark::Durable;
+        for mark in [&mut self.mark, &mut self.stale] {
+            if *mark == Mark::Sent {
+                *mark = Mark::Durable;
+            }
         }
         if self.suspects == 0 && self.alone_below <= next {
             (self.one_by_one, self.suspects_poison) = (false, false);
@@ -143,8 +151,10 @@ impl Guard {
     }
 
     pub(crate) fn not_settled(&mut self) {
-        if self.mark == Mark::Sent {
-            self.mark = Mark::Wanted;
+        for mark in [&mut self.mark, &mut self.stale] {
+            if *mark == Mark::Sent {
+                *mark = Mark::Wanted;
+            }
         }
     }
 

@@ -172,6 +172,9 @@ mod tests {
         it.decided(1_000, 0);
         assert!(it.halted().is_some(), "until somebody resumes it");
         it.resume();
+        it.decided(0, 101);
+        assert!(it.halted().is_some());
+        it.resume();
         it.decided(0, 100);
         assert_eq!(it.halted(), None, "a new window");
     }

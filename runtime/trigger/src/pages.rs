@@ -32,8 +32,6 @@ struct Page {
     live: usize,
     /// Gone once it is closed.
     batch: Option<RecordBatch>,
-    /// `batch` holds survivors only: what each of them stands for.
-    stretches: Option<Box<[Range<Offset>]>>,
 }
 
 impl Pages {
@@ -65,12 +63,11 @@ impl Pages {
             open,
             live: bytes,
             batch: Some(batch.clone()),
-            stretches: None,
         });
     }
 
-    /// What a whole run of a fetched batch stands for: from its first record to the one that follows
-    /// its last.
+    /// What a run stands for: from its first record to the one that follows its last. In a batch of
+    /// survivors what lies between them is settled already.
     pub(crate) fn stretch(&self, batch: &RecordBatch, run: Range<usize>) -> Range<Offset> {
         let start = match run.start {
             0 => self.pages[self.find(batch.offset(0))].from,
@@ -83,24 +80,9 @@ impl Pages {
         start..end
     }
 
-    /// What one record stands for.
-    pub(crate) fn stretch_of(&self, batch: &RecordBatch, at: usize) -> Range<Offset> {
-        let page = &self.pages[self.find(batch.offset(at))];
-        match page.survivors(batch) {
-            Some(stretches) => stretches[at].clone(),
-            None => self.stretch(batch, at..at + 1),
-        }
-    }
-
     /// What the records of a span stand for, in order.
     pub(crate) fn stretches(&self, span: &Span) -> impl Iterator<Item = Range<Offset>> {
-        span.runs().iter().flat_map(|run| {
-            let page = &self.pages[self.find(run.head())];
-            let survivors = page.survivors(run.batch());
-            let of = survivors.map_or(&[][..], |stretches| &stretches[run.range()]);
-            let whole = survivors.is_none().then(|| self.stretch(run.batch(), run.range()));
-            of.iter().cloned().chain(whole)
-        })
+        span.runs().iter().map(|run| self.stretch(run.batch(), run.range()))
     }
 
     pub(crate) fn settle(&mut self, run: &Run) {
@@ -182,14 +164,13 @@ impl Pages {
         let mut builder = BatchBuilder::with_capacity(places.len(), bytes);
         batch.attributes().into_iter().for_each(|of| builder.set_attributes(of.clone()));
         places.iter().for_each(|(_, at)| builder.push(batch.record(*at)));
-        let stretches = places.iter().map(|(_, at)| self.stretch_of(&batch, *at)).collect();
         let survivors = builder.build();
         self.records = self.records - page.records + places.len();
         self.bytes = self.bytes - page.bytes + bytes;
         let page = &mut self.pages[places[0].0];
         self.live = self.live - page.live + bytes;
         (page.records, page.bytes, page.live) = (places.len(), bytes, bytes);
-        (page.batch, page.stretches) = (Some(survivors.clone()), Some(stretches));
+        page.batch = Some(survivors.clone());
         copied.batches.push((batch, survivors));
     }
 
@@ -199,13 +180,6 @@ impl Pages {
             Some(last) if last.from <= offset => self.pages.len() - 1,
             _ => self.pages.partition_point(|page| page.from <= offset) - 1,
         }
-    }
-}
-
-impl Page {
-    fn survivors(&self, batch: &RecordBatch) -> Option<&[Range<Offset>]> {
-        let stretches = self.stretches.as_deref()?;
-        self.batch.as_ref().is_some_and(|of| of.is_same(batch)).then_some(stretches)
     }
 }
 

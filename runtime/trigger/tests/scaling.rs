@@ -245,3 +245,17 @@ fn problems_are_named_by_field() {
     let broken = ScalingPolicy { lag_target: Duration::ZERO, ..policy(0, 1) };
     assert_eq!(fields(broken), ["scaling.lag_target"]);
 }
+
+#[test]
+fn cpu_bound_work_is_capped_by_the_cores() {
+    let bound = PartitionSample { cpu_share: 1.0, ..sample(10_000, 40, 16) };
+    let waits = PartitionSample { cpu_share: 0.1, ..bound };
+    for (sample, width, cap) in [(bound, 3, Cap::Cores), (waits, 16, Cap::ConcurrencyMax)] {
+        let mut scaler = Autoscaler::new(policy(0, 16), Ordering::Key);
+        for second in 0..6 {
+            scaler.decide(Timestamp(second * 1_000), 3.0, &[sample]);
+        }
+        let decision = scaler.decide(Timestamp(6_000), 3.0, &[sample]);
+        assert_eq!((decision.width, decision.cap), (width, Some(cap)));
+    }
+}

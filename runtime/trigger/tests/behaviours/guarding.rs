@@ -11,10 +11,6 @@ fn starts(spec: TriggerSpec, ends: &[Before]) -> Told {
     for before in ends {
         feed = feed.restart(spec, *before);
         feed.tell(0, page(0, &["a", "b"]));
-        if feed.settled.is_empty() {
-            // Held: nothing starts, so nothing is marked.
-            break;
-        }
     }
     feed
 }
@@ -44,23 +40,28 @@ fn a_hand_over_is_not_a_crash() {
 }
 
 #[test]
-fn a_held_feed_stays_held_when_it_is_handed_over() {
+fn a_held_feed_stays_held_however_often_it_is_handed_over() {
     let spec = spec(Ordering::Partition, 2, Duration::ZERO);
-    let mut ends = vec![Before::Crashed; 5];
-    let before = starts(spec, &ends);
-    let last = &before.settled.last().expect("marked").settlement;
-    let (progress, memo) = (last.progress[0].clone(), last.memo.clone());
-    ends.push(Before::Crashed);
-    let mut held = Told::resume(spec, 1, progress.clone(), &memo, Before::Crashed);
-    held.tell(0, page(0, &["a", "b"]));
-    assert_eq!(held.stand(0).state, State::Held);
-    held.tell(1, Event::Drain);
-    // It wrote something on its way out, or nothing: both say so.
-    let memo = held.settled.last().map_or(memo, |settle| settle.settlement.memo.clone());
-    let mut next = Told::resume(spec, 1, progress, &memo, Before::HandedOver);
-    next.tell(0, page(0, &["a", "b"]));
-    assert!(matches!(next.stand(0).state, State::Held | State::OneByOne));
-    assert!(next.attempts.len() <= 1);
+    let mut feed = starts(spec, &[Before::Crashed; 6]);
+    for _ in 0..4 {
+        assert_eq!(feed.stand(0).state, State::Held);
+        assert!(feed.attempts.is_empty(), "nothing starts");
+        feed.tell(1, Event::Drain);
+        feed = feed.restart(spec, Before::HandedOver);
+        feed.tell(0, page(0, &["a", "b"]));
+    }
+}
+
+#[test]
+fn one_by_one_nothing_overtakes_a_retry() {
+    let spec = spec(Ordering::Key, 2, Duration::ZERO);
+    let mut feed = starts(spec, &[Before::Crashed; 3]);
+    let stand = feed.stand(0);
+    assert_eq!((stand.state, stand.flying), (State::OneByOne, 1));
+    let first = feed.out[0].0;
+    assert!(feed.answer(1, first, rejected()).is_empty(), "another key, and yet it waits");
+    assert_eq!(feed.stand(1).next_try, None);
+    assert_eq!(feed.tell(60_001, Event::Woke).0[0].1, [0]);
 }
 
 #[test]

@@ -85,3 +85,21 @@ fn what_is_dropped_is_counted_and_named_and_no_dead_letter() {
     assert_eq!(feed.feed.counts().dropped.attempts_exhausted, 1);
     assert_eq!(feed.feed.counts().dead_lettered.total(), 0);
 }
+
+#[test]
+fn a_held_item_holds_its_own_key_and_no_other() {
+    let mut spec = key_spec(4);
+    spec.on_failure = OnFailure::Hold;
+    let mut feed = Told::new(spec, 1);
+    let (out, _) = feed.tell(0, page(0, &["a", "b", "c", "a"]));
+    let failures = vec![item(0, Blame::Permanent), item(2, Blame::Rejected)];
+    let outcome = Outcome::Handled(response(failures, &[]));
+    assert!(feed.answer(1, out[0].0, outcome).is_empty());
+    let stand = feed.stand(1);
+    assert_eq!((stand.held_records, stand.sleeping, stand.is_blocked), (1, 2, false));
+    let (out, _) = feed.tell(60_001, Event::Woke);
+    assert_eq!(out[0].1, [2], "it backed off, and goes on beside what is held");
+    feed.answer(60_002, out[0].0, handled());
+    let stand = feed.stand(60_002);
+    assert_eq!((stand.state, stand.record, stand.is_blocked), (State::Held, Some(Offset(0)), true));
+}

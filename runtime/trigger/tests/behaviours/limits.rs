@@ -62,6 +62,7 @@ fn a_retry_tells_which_record_which_attempt_when_and_why() {
     let (out, _) = feed.tell(10, page(0, &["a", "b"]));
     assert_eq!(feed.stand(10).state, State::Running);
     feed.answer(20, out[0].0, rejected());
+    feed.tell(24, Event::Width(2));
     let stand = feed.stand(25);
     assert_eq!((stand.state, stand.since), (State::WaitingForRetry, Timestamp(20)));
     assert_eq!((stand.record, stand.attempt), (Some(Offset(0)), Some(2)));

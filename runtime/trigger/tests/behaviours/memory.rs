@@ -11,6 +11,8 @@ fn at_the_bound_nothing_is_taken_that_would_add_a_range() {
     let mut feed = Told::new(spec, 9);
     let (out, _) = feed.tell(0, page(0, &["a", "b", "a", "c", "a", "d"]));
     assert_eq!(heads(&out), [0, 1, 3], "5 would be apart from 3, as 4 waits for its key");
+    let stand = feed.stand(0);
+    assert_eq!((stand.state, stand.waits_for_ranges), (State::WaitingForRanges, false));
     assert!(feed.answer(1, out[1].0, handled()).is_empty());
     assert_eq!(heads(&feed.answer(2, out[0].0, handled())), [2, 5]);
 }

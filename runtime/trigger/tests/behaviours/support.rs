@@ -106,6 +106,10 @@ pub struct Told {
     pub fetches: Vec<Offset>,
     pub attempts: Vec<u32>,
     pub overlays: Vec<Vec<StateWrite>>,
+    /// All that was ever invoked.
+    pub out: Invoked,
+    /// As the log had it before.
+    began: (Progress, Memo),
 }
 
 impl Told {
@@ -120,9 +124,10 @@ impl Told {
         memo: &Memo,
         before: Before,
     ) -> Self {
+        let began = (progress.clone(), memo.clone());
         let feed = Feed::new(spec, width, progress, memo, before);
-        let (settled, fetches, attempts, overlays) = Default::default();
-        let mut told = Self { feed, settled, fetches, attempts, overlays };
+        let (settled, fetches, attempts, overlays, out) = Default::default();
+        let mut told = Self { feed, settled, fetches, attempts, overlays, out, began };
         told.tell(0, Event::Woke);
         told
     }
@@ -137,6 +142,7 @@ impl Told {
                     Command::Invoke { delivery, span, attempt, overlay } => {
                         self.attempts.push(attempt);
                         self.overlays.push(overlay);
+                        self.out.push((delivery, offsets(&span)));
                         told.push((delivery, offsets(&span)));
                     }
                     Command::Settle(settle) => {
@@ -168,8 +174,10 @@ impl Told {
 
     /// What the log remembers.
     pub fn restart(&self, spec: TriggerSpec, before: Before) -> Self {
-        let last = &self.settled.last().expect("something was settled").settlement;
-        Self::resume(spec, 1, last.progress[0].clone(), &last.memo, before)
+        let last = self.settled.last().map(|settle| &settle.settlement);
+        let last = last.map(|last| (last.progress[0].clone(), last.memo.clone()));
+        let (progress, memo) = last.unwrap_or_else(|| self.began.clone());
+        Self::resume(spec, 1, progress, &memo, before)
     }
 }
 
