@@ -23,7 +23,8 @@ impl Blobs for EmbeddedLog {
         let kept = blocking(move || {
             let digest = Digest::of(&bytes);
             match read(&*disk, &dir, digest) {
-                Ok(Some(there)) if there == bytes => Ok(digest),
+                // Somebody else's name for them may not be durable yet, and this answer says it is.
+                Ok(Some(there)) if there == bytes => disk.sync_dir(&dir).map(|()| digest),
                 // Not there, or damaged: the right bytes replace it.
                 _ => write(&*disk, &dir, digest, &bytes, nth).map(|()| digest),
             }

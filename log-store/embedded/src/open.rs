@@ -43,8 +43,14 @@ pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>,
         disk.create_dir(made).map_err(at("create", made))?;
     }
     disk.sync_dir(dir).map_err(at("sync", dir))?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        disk.sync_dir(parent).map_err(at("sync", parent))?;
+    // Any of these may have been made just now; a relative path ends at the current directory.
+    for parent in dir.ancestors().skip(1) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match disk.sync_dir(parent) {
+            // Not ours to read, so not made by us.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            synced => synced.map_err(at("sync", parent))?,
+        }
     }
     clean(&*disk, &journal_dir, |name| {
         [segment::UNFINISHED, segment::RESERVE_UNFINISHED].contains(&name)
