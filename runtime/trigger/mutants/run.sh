@@ -12,6 +12,7 @@ mkdir -p "$work"
 jobs=${JOBS:-2} nice=${NICE-nice}
 export SEEDS=${SEEDS:-8000} RUST_BACKTRACE=0
 
+# A mutant that takes without end is stopped at 90 seconds, or at 4 GiB.
 # Which tests are asked, the cheap ones first: each is built only if those before it saw nothing.
 stages() { # files
   case " $1 " in
@@ -57,7 +58,7 @@ try() { # worker number
       for stage in $(stages "$files"); do
         if ! (cd "$crate" && $nice cargo test --offline --no-run "$stage" > "$copy/log" 2>&1); then
           verdict="DOES NOT BUILD"
-        elif ! (cd "$crate" && $nice timeout 90 cargo test --offline "$stage" > "$copy/log" 2>&1); then
+        elif ! (cd "$crate" && ulimit -v 4194304 && $nice timeout 90 cargo test --offline "$stage" > "$copy/log" 2>&1); then
           why=$(grep -A1 -m1 'panicked at' "$copy/log" | tail -1 | cut -c1-70)
           verdict="caught: ${why:-hangs}"
         else
