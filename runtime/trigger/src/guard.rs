@@ -158,8 +158,10 @@ impl Guard {
         }
     }
 
+    /// What is released for another reason is as suspicious as before.
     pub(crate) fn release(&mut self) {
-        self.held = false;
-        (self.unclean, self.own_mark) = (0, false);
+        if std::mem::take(&mut self.held) {
+            (self.unclean, self.own_mark) = (0, false);
+        }
     }
 }

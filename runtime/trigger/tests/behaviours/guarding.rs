@@ -53,6 +53,22 @@ fn a_held_feed_stays_held_however_often_it_is_handed_over() {
 }
 
 #[test]
+fn a_release_forgives_the_crashes_only_of_a_feed_that_they_hold() {
+    let mut spec = spec(Ordering::Partition, 2, Duration::ZERO);
+    spec.on_failure = OnFailure::Hold;
+    let mut feed = starts(spec, &[Before::Crashed; 5]);
+    feed.tell(1, Event::Release);
+    feed = feed.restart(spec, Before::Crashed);
+    feed.tell(2, page(0, &["a", "b"]));
+    assert_eq!(feed.stand(2).state, State::Held, "the sixth all the same");
+    let (out, _) = feed.tell(3, Event::Release);
+    assert_eq!(out[0].1, [0]);
+    feed = feed.restart(spec, Before::Crashed);
+    feed.tell(4, page(0, &["a", "b"]));
+    assert_eq!(feed.stand(4).state, State::Running, "it begins to count anew");
+}
+
+#[test]
 fn one_by_one_nothing_overtakes_a_retry() {
     let spec = spec(Ordering::Key, 2, Duration::ZERO);
     let mut feed = starts(spec, &[Before::Crashed; 3]);

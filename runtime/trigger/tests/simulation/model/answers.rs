@@ -96,6 +96,10 @@ impl Model {
                     self.retry_at.remove(&at);
                 }
             }
+            // What was hopeless is decided anew.
+            for answer in &mut self.answers {
+                answer.decided.retain(|at| !self.hopeless.contains(at));
+            }
             self.hopeless.clear();
             self.finals.clear();
             if scene.policy.retry.record_age_max.is_some() {
@@ -239,7 +243,7 @@ impl Model {
             RefusedOutput::StateTooLarge { .. } => {
                 let is_sent = |answer: &&Answer| {
                     answer.is_big
-                        && !answer.decided.is_empty()
+                        && answer.decided.iter().any(|at| self.good.contains_key(at))
                         && answer.decided.iter().all(|at| sent.progress.covers(Offset(*at)))
                 };
                 self.answers.iter().find(is_sent).and_then(|answer| answer.decided.first().copied())
