@@ -125,6 +125,7 @@ fn call(span: Span) -> Call {
             memory_bytes: 64 << 20,
             output_bytes: 16 << 20,
             output_records: 10_000,
+            record_bytes: 16 << 20,
             log_bytes: 256 << 10,
             state_writes: 10_000,
             state_bytes: 16 << 20,

@@ -65,6 +65,18 @@ fn check_size(outputs: &Gathered, call: &Call) -> Result<(), Fault> {
         let most = limits.output_bytes;
         return Err(Fault::bound(format!("outputs of {bytes} bytes, the most is {most}")));
     }
+    let most = limits.record_bytes;
+    // One look at the whole spares most answers the look at each output.
+    if bytes > most {
+        let starts = outputs.index.iter().map(|entry| entry.start as usize);
+        let ends = starts.clone().skip(1).chain([bytes]);
+        let sizes = starts.zip(ends).map(|(start, end)| end - start);
+        if let Some((output, bytes)) = sizes.enumerate().find(|(_, bytes)| *bytes > most) {
+            return Err(Fault::bound(format!(
+                "output {output} has {bytes} bytes, the most of one is {most}"
+            )));
+        }
+    }
     Ok(())
 }
 

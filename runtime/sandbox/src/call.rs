@@ -64,6 +64,9 @@ pub struct Limits {
     /// Keys, values and headers of all outputs together; below 1 GiB.
     pub output_bytes: usize,
     pub output_records: usize,
+    /// Key, value and headers of one output: what an append may have, so that a function that reads it
+    /// can fail on it and its dead letter still finds room.
+    pub record_bytes: usize,
     /// Log text that is kept; the rest is counted and forgotten.
     pub log_bytes: usize,
     pub state_writes: usize,

@@ -5,18 +5,21 @@ use crate::{
     call::{Call, Cost, Invoked, Window},
     fault::{self, Fault, Stage},
     function::{Function, Linked},
-    host::{GuestMemory, Host, MemoryGauge, WaitsFor},
+    host::{GuestMemory, Host, MemoryGauge, Pace, WaitsFor},
 };
 use log_contract::Digest;
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::Poll,
     time::{Duration, Instant},
 };
 use trigger::{FailureKind, HostFault, Outcome};
-use wasmtime::{Store, component::TypedFunc};
+use wasmtime::{Store, UpdateDeadline, component::TypedFunc};
 
 /// Resources of wasi that one guest may hold.
 const GUEST_HANDLES_MAX: usize = 1_024;
@@ -103,7 +106,9 @@ impl Runner {
         let mut cpu = Duration::ZERO;
         let memory = GuestMemory::new(call.limits.memory_bytes.min(self.memory_max), &self.gauge);
         let mut store = store_for(linked, Host::new(component, call, memory), call);
-        let end = bounded(handle(linked, &mut store, call), call.limits.timeout, &mut cpu).await;
+        let pace = Arc::clone(store.data().pace());
+        let guest = handle(linked, &mut store, call);
+        let end = bounded(guest, &pace, call.limits.timeout, &mut cpu).await;
         let host = store.data_mut();
         let is_full =
             matches!(&end, End::Broke(error, Stage::Instantiate) if fault::is_pool_full(error));
@@ -138,7 +143,10 @@ fn store_for(linked: &Linked, host: Host, call: &Call) -> Store<Host> {
     store.set_hostcall_fuel(fuel(&call.limits));
     store.set_max_component_handles(GUEST_HANDLES_MAX);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    store.epoch_deadline_callback(|store| {
+        store.data().pace().give_way();
+        Ok(UpdateDeadline::Yield(1))
+    });
     store
 }
 
@@ -181,20 +189,41 @@ fn batch(call: &Call) -> BatchIn<'_> {
 
 /// Runs a guest until it ends or its time is up; counts its time on the worker. The clock is looked at
 /// whenever the guest gives way, so one that burns ends without a timer, and one that sleeps with it.
-async fn bounded(guest: impl Future<Output = End>, timeout: Duration, cpu: &mut Duration) -> End {
-    let deadline = Instant::now() + timeout;
+///
+/// A guest that could go on while others have the workers is not billed for that: its deadline moves.
+async fn bounded(
+    guest: impl Future<Output = End>,
+    pace: &Pace,
+    timeout: Duration,
+    cpu: &mut Duration,
+) -> End {
+    let mut deadline = Instant::now() + timeout;
+    let mut gave_way_at: Option<Instant> = None;
     let mut guest = pin!(guest);
     let mut alarm = pin!(tokio::time::sleep_until(deadline.into()));
     poll_fn(|cx| {
         let began = Instant::now();
+        if let Some(since) = gave_way_at.take() {
+            deadline += began - since;
+        }
         let polled = guest.as_mut().poll(cx);
         let now = Instant::now();
         *cpu += now - began;
-        match polled {
-            Poll::Ready(end) => Poll::Ready(end),
-            Poll::Pending if now >= deadline => Poll::Ready(End::TimedOut),
-            Poll::Pending => alarm.as_mut().poll(cx).map(|()| End::TimedOut),
+        if let Poll::Ready(end) = polled {
+            return Poll::Ready(end);
         }
+        if now >= deadline {
+            return Poll::Ready(End::TimedOut);
+        }
+        if pace.has_given_way() {
+            // It is woken already.
+            gave_way_at = Some(now);
+            return Poll::Pending;
+        }
+        if alarm.deadline() < deadline.into() {
+            alarm.as_mut().reset(deadline.into());
+        }
+        alarm.as_mut().poll(cx).map(|()| End::TimedOut)
     })
     .await
 }

@@ -90,6 +90,7 @@ impl App {
             sandbox: Arc::clone(&sandbox),
             limits: config.limits.clone(),
             cores: config.guest_threads,
+            guests: config.guest_slots as usize,
         };
         let supervisor =
             Supervisor::new(parts, metrics.registry()).context("register the triggers' metrics")?;
@@ -115,10 +116,11 @@ impl App {
         &self.config.limits
     }
 
-    /// The end, after the listener has stopped: drains the feeds within the deadline, then closes the
-    /// log. Says whether everything came to rest in time.
-    pub async fn stop(&self) -> bool {
-        let is_at_rest = self.supervisor.drain(self.config.drain_deadline).await;
+    /// The end, after the listener has stopped: drains the feeds within the deadline while requests that
+    /// are under way finish, then closes the log. Says whether the feeds came to rest in time.
+    pub async fn stop(&self, requests: impl Future<Output = ()>) -> bool {
+        let drained = self.supervisor.drain(self.config.drain_deadline);
+        let (is_at_rest, ()) = tokio::join!(drained, requests);
         self.log.close().await;
         is_at_rest
     }

@@ -33,7 +33,8 @@ impl Piece {
 
     /// What it adds to a settlement, in bytes, with room for each dead letter's headers.
     pub(crate) fn weight(&self) -> usize {
-        const STORY: usize = 512;
+        // Names and numbers of a story's headers, beside its reason.
+        const STORY: usize = 1_024;
         match &self.effect {
             Effect::Handled { outputs, state, .. } => {
                 let outputs: usize = outputs.iter().map(|output| output.span.bytes()).sum();

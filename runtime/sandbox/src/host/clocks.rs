@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,20 +25,45 @@ const MONOTONIC_START_NANOS: u64 = 1_000_000_000;
 #[derive(Clone)]
 pub(super) struct GuestClock {
     start: Duration,
-    elapsed_nanos: Arc<AtomicU64>,
+    pace: Arc<Pace>,
+}
+
+/// How far a guest has come, as those who are not the guest may look at it.
+#[derive(Default)]
+pub(crate) struct Pace {
+    elapsed_nanos: AtomicU64,
+    /// It gave way to others though it could have gone on.
+    has_given_way: AtomicBool,
+}
+
+impl Pace {
+    pub(crate) fn give_way(&self) {
+        self.has_given_way.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it gave way since the last look.
+    pub(crate) fn has_given_way(&self) -> bool {
+        self.has_given_way.load(Ordering::Relaxed)
+            && self.has_given_way.swap(false, Ordering::Relaxed)
+    }
 }
 
 impl GuestClock {
     pub(super) fn starting_at(millis: u64) -> Self {
-        Self { start: Duration::from_millis(millis), elapsed_nanos: Arc::default() }
+        Self { start: Duration::from_millis(millis), pace: Arc::default() }
+    }
+
+    pub(super) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     fn look(&self) -> u64 {
-        self.elapsed_nanos.fetch_add(STEP_NANOS, Ordering::Relaxed).saturating_add(STEP_NANOS)
+        let before = self.pace.elapsed_nanos.fetch_add(STEP_NANOS, Ordering::Relaxed);
+        before.saturating_add(STEP_NANOS)
     }
 
     fn pass(&self, until_nanos: u64) {
-        self.elapsed_nanos.fetch_max(until_nanos, Ordering::Relaxed);
+        self.pace.elapsed_nanos.fetch_max(until_nanos, Ordering::Relaxed);
     }
 }
 

@@ -13,9 +13,11 @@ pub(crate) use memory::{GuestMemory, MemoryGauge};
 
 use crate::{call::Call, fault::Fault};
 use clocks::GuestClock;
+pub(crate) use clocks::Pace;
 use log_contract::{Digest, StateWrite};
 use random::Seed;
 use state::GuestState;
+use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -76,6 +78,10 @@ impl Host {
             state: GuestState::new(call),
             waits_for: WaitsFor::Guest,
         }
+    }
+
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        self.clock.pace()
     }
 
     /// The writes of a guest that has answered, in order.

@@ -1,7 +1,7 @@
 //! Randomness that follows from the invocation: the same component, configuration, records and attempt
 //! draw the same bytes. Never entropy.
 use crate::call::Call;
-use log_contract::Digest;
+use log_contract::{Digest, Span};
 use rand_core::TryRng;
 use std::convert::Infallible;
 use wasmtime_wasi::WasiCtxBuilder;
@@ -25,9 +25,9 @@ impl Seed {
         if let Some(window) = &call.window {
             story.extend_from_slice(&window.start.0.to_le_bytes());
         }
-        for run in call.span.runs() {
-            story.extend_from_slice(&run.head().0.to_le_bytes());
-            story.extend_from_slice(&run.last().0.to_le_bytes());
+        for (first, last) in ranges(&call.span) {
+            story.extend_from_slice(&first.to_le_bytes());
+            story.extend_from_slice(&last.to_le_bytes());
         }
         let digest = Digest::of(&story).0;
         let (words, _) = digest.as_chunks::<8>();
@@ -41,6 +41,26 @@ impl Seed {
         let seed = u128::from(word()) << 64 | u128::from(word());
         wasi.secure_random(secure).insecure_random(insecure).insecure_random_seed(seed);
     }
+}
+
+/// The offsets of the records as ranges without holes, as few as can be: whatever the batches in which they
+/// were read, the same records are the same ranges.
+fn ranges(span: &Span) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::with_capacity(span.runs().len());
+    let mut add = |first: u64, last: u64| match ranges.last_mut() {
+        Some((_, end)) if *end + 1 == first => *end = last,
+        _ => ranges.push((first, last)),
+    };
+    for run in span.runs() {
+        let (first, last) = (run.head().0, run.last().0);
+        if last - first + 1 == run.len() as u64 {
+            add(first, last);
+        } else {
+            let entries = &run.batch().entries()[run.range()];
+            entries.iter().for_each(|entry| add(entry.offset.0, entry.offset.0));
+        }
+    }
+    ranges
 }
 
 fn push(story: &mut Vec<u8>, part: &[u8]) {
@@ -89,6 +109,35 @@ impl TryRng for Draw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log_contract::{Entry, Offset, RecordBatch, Timestamp};
+
+    /// Empty records at these offsets, cut into batches.
+    fn span(batches: &[&[u64]]) -> Span {
+        let mut span = Span::default();
+        for offsets in batches {
+            let entry = |offset: &u64| Entry {
+                offset: Offset(*offset),
+                timestamp: Timestamp(0),
+                appended_at: Timestamp(0),
+                start: 0,
+                key_len: Entry::ABSENT,
+                value_len: Entry::ABSENT,
+            };
+            let entries = offsets.iter().map(entry).collect();
+            let batch = RecordBatch::from_parts(entries, vec![0; 4].into(), None).expect("fits");
+            (0..batch.len()).for_each(|at| span.push_one(&batch, at));
+        }
+        span
+    }
+
+    #[test]
+    fn the_same_records_are_the_same_ranges_however_they_were_read() {
+        let whole = ranges(&span(&[&[1, 2, 3, 7, 8]]));
+        assert_eq!(whole, [(1, 3), (7, 8)]);
+        assert_eq!(ranges(&span(&[&[1, 2], &[3, 7], &[8]])), whole);
+        assert_eq!(ranges(&span(&[&[1], &[2, 3, 7, 8]])), whole);
+        assert_ne!(ranges(&span(&[&[1, 2, 3, 8]])), whole);
+    }
 
     #[test]
     fn it_draws_what_the_reference_draws() {

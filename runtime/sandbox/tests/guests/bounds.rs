@@ -38,8 +38,8 @@ async fn a_guest_that_spins_ends_at_its_deadline_with_all_workers_busy() {
     for task in spinning.collect::<Vec<_>>() {
         let (took, cpu, kind) = task.await.expect("no panic");
         assert_eq!(kind, FailureKind::TimedOut);
-        assert!((200 * MS..3_000 * MS).contains(&took), "took {took:?}");
-        assert!(cpu >= 5 * MS, "spinning costs CPU time: {cpu:?}");
+        assert!((200 * MS..10_000 * MS).contains(&took), "took {took:?}");
+        assert!(cpu >= 190 * MS, "time in which others had the workers is not billed: {cpu:?}");
     }
 }
 
@@ -99,6 +99,12 @@ async fn outputs_beyond_the_limits_are_refused() {
     narrow.limits.output_bytes = 8;
     let (_, reason) = failed(invoke("identity", narrow).await);
     assert!(reason.ends_with("bytes, the most is 8"), "{reason}");
+    let mut narrow = call(&["a", &"b".repeat(100), "c"]);
+    narrow.limits.record_bytes = 90;
+    let (kind, reason) = failed(invoke("identity", narrow).await);
+    assert_eq!(kind, FailureKind::BoundBroken);
+    assert!(reason.starts_with("output 1 has 1"), "{reason}");
+    assert!(reason.ends_with("the most of one is 90"), "{reason}");
 }
 
 #[tokio::test]

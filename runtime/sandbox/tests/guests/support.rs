@@ -114,6 +114,7 @@ pub(crate) fn call_of(span: Span) -> Call {
             memory_bytes: 64 * MIB,
             output_bytes: 16 * MIB,
             output_records: 10_000,
+            record_bytes: 16 << 20,
             log_bytes: 256 << 10,
             state_writes: 1_000,
             state_bytes: 4 * MIB,

@@ -150,17 +150,15 @@ async fn serve(args: &ServeArgs, access: Access) -> anyhow::Result<()> {
 
     let why = signals.next().await;
     tracing::info!(why, "ending: no new requests, finishing what is under way");
-    let end = async {
-        stop.cancel();
-        let requests = tokio::time::timeout(REQUESTS_WAIT, serving.wait()).await;
-        if requests.is_err() {
+    stop.cancel();
+    let requests = async {
+        if tokio::time::timeout(REQUESTS_WAIT, serving.wait()).await.is_err() {
             // What is left are callers that take their time.
             listening.abort();
         }
-        app.stop().await
     };
     let is_at_rest = tokio::select! {
-        is_at_rest = end => is_at_rest,
+        is_at_rest = app.stop(requests) => is_at_rest,
         why = signals.next() => bail!("ended at once by a second {why}"),
     };
     if is_at_rest {

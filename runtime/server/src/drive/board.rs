@@ -37,6 +37,8 @@ struct Posted {
     busiest: usize,
     /// Reading fails, and why.
     fetch_fault: Option<Arc<str>>,
+    /// Nothing may be read just now.
+    waits_for_room: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub(super) struct Glance {
 }
 
 const SANE: &str = "nothing panics while it holds what was posted";
+const ROOM: &str = "records in memory, of this trigger or of all, are at their bound: others that wait for \
+                    retries hold them";
 
 impl Board {
     pub(super) fn post(&self, cell: Arc<Cell>) {
@@ -111,6 +115,7 @@ impl Cell {
             lost: 0,
             busiest: 0,
             fetch_fault: None,
+            waits_for_room: false,
         });
         Arc::new(Self { trigger, topic, partition, posted })
     }
@@ -126,7 +131,9 @@ impl Cell {
     }
 
     pub(super) fn parked(&self, state: State, reason: Option<Arc<str>>, since: Timestamp) {
-        self.posted().doing = Doing::Parked { state, reason, since };
+        let mut posted = self.posted();
+        posted.doing = Doing::Parked { state, reason, since };
+        posted.waits_for_room = false;
     }
 
     /// Where it stands without a feed to ask.
@@ -153,6 +160,10 @@ impl Cell {
 
     pub(super) fn set_fetch_fault(&self, fault: Option<Arc<str>>) {
         self.posted().fetch_fault = fault;
+    }
+
+    pub(super) fn set_waits_for_room(&self, waits: bool) {
+        self.posted().waits_for_room = waits;
     }
 
     pub(super) fn next(&self) -> Offset {
@@ -212,7 +223,11 @@ impl Cell {
                 stand.lost_records,
             ),
         };
-        let reason = posted.fetch_fault.clone().filter(|_| state == State::Held).or(reason);
+        let reason = match state {
+            State::Held => posted.fetch_fault.clone().or(reason),
+            State::WaitingForRoom => Some(ROOM.into()),
+            _ => reason,
+        };
         PartitionStatus {
             partition: self.partition,
             state,
@@ -243,6 +258,7 @@ impl Posted {
         // It cannot read, so that it has nothing to do is no rest.
         match state {
             State::Idle if self.fetch_fault.is_some() => State::Held,
+            State::Idle if self.waits_for_room && self.lag_records() > 0 => State::WaitingForRoom,
             State::Running if self.lag_records() == 0 => State::Idle,
             other => other,
         }

@@ -4,7 +4,7 @@ use super::{
     events::{Events, Happened, Kind},
     figures::Figures,
     function_logs::FunctionLogs,
-    permits::{Budget, FunctionGates},
+    permits::{Budget, FunctionGates, Gate},
 };
 use crate::{artifacts::Artifacts, catalog::Catalog, config::Limits};
 use log_contract::{Clock, Log, PartitionId, Timestamp, TriggerName};
@@ -25,8 +25,12 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     /// What CPU-bound guests share.
     pub(super) cores: f64,
-    pub(super) budget: Budget,
+    pub(super) budget: Arc<Budget>,
     pub(super) gates: FunctionGates,
+    /// Guests of all triggers at once: what the pool has room for.
+    pub(super) guests: Arc<Gate>,
+    /// The most of them that one trigger may have.
+    pub(super) trigger_width_max: usize,
     pub(super) board: Arc<Board>,
     pub(super) figures: Arc<Figures>,
     pub(super) events: Arc<Events>,

@@ -1,10 +1,7 @@
-//! What an operator says to a trigger, and what he sees of it. Never a flag that is not durable.
+//! What an operator says to a trigger. Never a flag that is not durable.
 use super::{
     events::Kind,
-    plan::Mode,
     running::{FeedHandle, Move, RunningTrigger, Word},
-    scaler,
-    status::{Concurrency, NotReady, PartitionStatus, State, TriggerStatus},
     supervisor::Supervisor,
 };
 use crate::catalog::{ChangeTriggerError, Guard, NotFound, Noun, Trigger};
@@ -80,47 +77,7 @@ impl From<ChangeTriggerError> for ControlError {
 const LANDING_MAX: Duration = Duration::from_secs(16 * 60);
 /// How long a resume waits for its effect to be seen.
 const SHOWN_AFTER: Duration = Duration::from_secs(2);
-/// A lag that somebody should look at, if nothing moves.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
-
 impl Supervisor {
-    /// How a trigger stands. `None`: there is no such trigger.
-    pub async fn status(&self, trigger: &TriggerName) -> Option<TriggerStatus> {
-        let known = self.context.catalog.trigger(trigger)?;
-        let mut status = match self.find(trigger) {
-            None => not_running(&known, self.context.now()),
-            Some(running) => {
-                scaler::look_at_ends(&self.context, &running, true).await;
-                status_of(&running, self.context.now())
-            }
-        };
-        if status.partitions.is_empty() {
-            status.lag_records = self.lag_at_rest(&known).await.unwrap_or_default();
-        }
-        Some(status)
-    }
-
-    /// What lies between the cursor and the ends while no feed runs. `None`: the log does not tell.
-    async fn lag_at_rest(&self, trigger: &Trigger) -> Option<u64> {
-        let log = &self.context.log;
-        let cursors = log.cursors().await.ok()?;
-        let cursor = cursors.iter().find(|cursor| cursor.name == trigger.definition.cursor);
-        let position = |partition: PartitionId| {
-            let mut positions = cursor.iter().flat_map(|cursor| &cursor.positions);
-            positions.find(|it| it.topic == trigger.source && it.partition == partition)
-        };
-        let topics = log.topics().await.ok()?;
-        let source = topics.iter().find(|topic| topic.id == trigger.source)?;
-        let mut lag = 0;
-        for partition in (0..source.spec.partitions).map(PartitionId) {
-            let bounds = log.bounds(PartitionRef::new(trigger.source, partition)).await.ok()?;
-            let start = trigger.starts.get(&partition).copied().unwrap_or(bounds.start);
-            let next = position(partition).map_or(start, |at| at.progress.next());
-            lag += bounds.end.0.saturating_sub(next.0.max(bounds.start.0));
-        }
-        Some(lag)
-    }
-
     /// A barrier: when it returns nothing is being invoked, and nothing will be until `resume`. Survives
     /// a restart.
     ///
@@ -133,12 +90,24 @@ impl Supervisor {
             self.context.tell(Kind::Paused, trigger, None, "paused".into());
         }
         self.reconcile();
-        if let Some(running) = self.find(trigger) {
-            let revision = running.orders().revision;
-            let obeyed = time::timeout(LANDING_MAX, running.obeyed(revision)).await;
-            obeyed.map_err(|_| ControlError::StillBusy { waited: LANDING_MAX })?;
-        }
+        let landed = time::timeout(LANDING_MAX, self.landed(trigger)).await;
+        landed.map_err(|_| ControlError::StillBusy { waited: LANDING_MAX })?;
         Ok(paused)
+    }
+
+    /// Returns when what runs of a trigger obeys its newest orders. One that ends (its source or cursor was
+    /// changed, say) invokes until it has ended.
+    async fn landed(&self, trigger: &TriggerName) {
+        while let Some(running) = self.find(trigger) {
+            if !running.ending.is_cancelled() {
+                return running.obeyed(running.orders().revision).await;
+            }
+            running.ended.cancelled().await;
+            if self.is_ending() {
+                return;
+            }
+            self.reconcile();
+        }
     }
 
     /// Ends a pause, what is held, and a halt.
@@ -282,17 +251,6 @@ impl Supervisor {
         Ok(users)
     }
 
-    /// Triggers that lag and make no progress. Empty: ready. A state that waits for somebody counts at
-    /// once; a retry or a closed circuit only when the lag is older than 30 s. A pause is wanted.
-    #[must_use]
-    pub fn not_ready(&self) -> Vec<NotReady> {
-        let now = self.context.now();
-        let mut all: Vec<NotReady> =
-            self.all().iter().flat_map(|running| complaints(running, now)).collect();
-        all.sort_by(|a, b| (&a.trigger, a.partition).cmp(&(&b.trigger, b.partition)));
-        all
-    }
-
     fn trigger(&self, name: &TriggerName) -> Result<Arc<Trigger>, NotFound> {
         let found = self.context.catalog.trigger(name);
         found.ok_or_else(|| NotFound::new(Noun::Trigger, name.as_str()))
@@ -369,111 +327,6 @@ impl Supervisor {
 fn moved(partition: PartitionId, from: Offset, to: Offset) -> Moved {
     let (skipped, repeated) = (to.0.saturating_sub(from.0), from.0.saturating_sub(to.0));
     Moved { partition, from, to, skipped, repeated }
-}
-
-fn status_of(running: &RunningTrigger, now: Timestamp) -> TriggerStatus {
-    let mut partitions: Vec<PartitionStatus> =
-        running.feeds().iter().map(|feed| feed.cell.status(now)).collect();
-    partitions.sort_by_key(|status| status.partition);
-    let busy = running.feeds().iter().map(|feed| feed.cell.look(now).busy).sum();
-    let joining = running.joining();
-    let orders = running.orders();
-    let shown = match &orders.mode {
-        Mode::Park(park) => Some(super::feed::shown(park)),
-        Mode::Run => None,
-    };
-    let worst = partitions.iter().max_by_key(|status| status.state);
-    let is_behind = |feed: &Arc<FeedHandle>| *feed.obeyed.borrow() < orders.revision;
-    let is_draining = running.feeds().iter().any(is_behind);
-    let (state, reason, since) = match (shown, worst) {
-        // Told to stop, and not there yet.
-        (Some((_, reason)), Some(worst)) if is_draining => (State::Draining, reason, worst.since),
-        (Some((state, reason)), worst) => {
-            (state, reason, worst.map_or(joining.since, |worst| worst.since))
-        }
-        (None, Some(worst)) => (worst.state, worst.reason.clone(), worst.since),
-        (None, None) => (State::Restoring, joining.reason, joining.since),
-    };
-    let scaling = running.scaling.lock().expect("nothing panics while it is held");
-    let width = |width: usize| u32::try_from(width).unwrap_or(u32::MAX);
-    let concurrency = Concurrency {
-        wanted: width(scaling.wanted()),
-        allowed: width(scaling.allowed()),
-        busy,
-        reason: scaling.reason(),
-    };
-    drop(scaling);
-    TriggerStatus {
-        state,
-        reason,
-        since,
-        lag_records: partitions.iter().map(|status| status.lag_records).sum(),
-        lag_seconds: partitions.iter().map(|status| status.lag_seconds).fold(0.0, f64::max),
-        lost_records: partitions.iter().map(|status| status.lost_records).sum(),
-        concurrency,
-        partitions,
-    }
-}
-
-/// It is in the catalogue, and the supervisor has not come to it yet.
-fn not_running(trigger: &Trigger, now: Timestamp) -> TriggerStatus {
-    let state = if trigger.flags.halted.is_some() {
-        State::Halted
-    } else if trigger.flags.paused.is_some() || !trigger.definition.enabled {
-        State::Paused
-    } else {
-        State::Restoring
-    };
-    let halted = trigger.flags.halted.as_ref().map(|halted| Arc::clone(&halted.reason));
-    let is_disabled = trigger.flags.paused.is_none() && !trigger.definition.enabled;
-    TriggerStatus {
-        state,
-        reason: halted.or_else(|| is_disabled.then(|| "`enabled` is false".into())),
-        since: trigger.flags.paused.unwrap_or(now),
-        lag_records: 0,
-        lag_seconds: 0.0,
-        lost_records: 0,
-        concurrency: Concurrency::default(),
-        partitions: Vec::new(),
-    }
-}
-
-fn complaints(running: &RunningTrigger, now: Timestamp) -> Vec<NotReady> {
-    let complaint =
-        |partition, state, reason: Option<Arc<str>>, lag_records, lag_seconds| NotReady {
-            trigger: running.name.clone(),
-            partition,
-            state,
-            reason: reason.map_or_else(String::new, |reason| reason.to_string()),
-            lag_records,
-            lag_seconds,
-        };
-    let feeds = running.feeds();
-    let joining = running.joining();
-    let stuck = STUCK_AFTER.as_secs_f64();
-    if feeds.is_empty() && now.since(joining.since) > STUCK_AFTER {
-        return vec![complaint(None, State::Restoring, joining.reason, 0, 0.0)];
-    }
-    let is_stuck = |status: &PartitionStatus| match status.state {
-        State::Held | State::Halted => status.lag_records > 0,
-        State::CircuitOpen
-        | State::WaitingForRetry
-        | State::WaitingForRanges
-        | State::OneByOne
-        | State::Restoring
-        | State::Draining => {
-            status.lag_records > 0
-                && status.lag_seconds > stuck
-                && now.since(status.since) > STUCK_AFTER
-        }
-        State::Idle | State::Running | State::Paused => false,
-    };
-    let statuses = feeds.iter().map(|feed| feed.cell.status(now)).filter(is_stuck);
-    statuses
-        .map(|it| {
-            complaint(Some(it.partition), it.state, it.reason, it.lag_records, it.lag_seconds)
-        })
-        .collect()
 }
 
 fn unread(error: ReadError) -> ControlError {

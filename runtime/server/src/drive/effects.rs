@@ -1,10 +1,11 @@
 //! What a feed's commands do outside: read, invoke, settle. Each future resolves to one event. Never a
 //! choice of what comes next.
 use super::{
+    board::Cell,
     context::Context,
     function_logs::Origin as LogOrigin,
     letters,
-    permits::{Bytes as HeldBytes, Gate},
+    permits::{Bytes as HeldBytes, Pass},
     plan::{Binding, Plan},
     running::RunningTrigger,
 };
@@ -17,6 +18,7 @@ use log_contract::{
 };
 use sandbox::{Call, StateReader};
 use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 use trigger::{DeadLetter, DeliveryId, Event, Failure, FailureKind, HostFault, Outcome, Settle};
 
 /// What the effects of one feed share.
@@ -27,6 +29,9 @@ pub(super) struct Hands {
     pub(super) plan: Arc<Plan>,
     pub(super) lease: Arc<Lease>,
     pub(super) place: PartitionRef,
+    pub(super) cell: Arc<Cell>,
+    /// What has not begun does not begin any more.
+    pub(super) draining: CancellationToken,
 }
 
 /// What came of an effect.
@@ -59,12 +64,15 @@ impl Hands {
     ) -> Done {
         let log = &self.context.log;
         loop {
-            let mut held = self.context.budget.take(bytes_max).await;
+            let waits = |waits| self.cell.set_waits_for_room(waits);
+            let mut held = self.context.budget.take(&self.running.purse, bytes_max, waits).await;
             let bytes_max = bytes_max.min(held.amount());
             let at_once = ReadBudget { records_max, bytes_max, wait_max: Duration::ZERO };
             match log.read(self.place, from, at_once).await {
                 Ok(page) if page.batches.is_empty() && page.next == from => drop(held),
                 Ok(page) => {
+                    // A batch is read whole, so a page may be larger than was asked for.
+                    held.grow_to(bytes_of(&page));
                     held.shrink_to(bytes_of(&page));
                     let event = Event::Fetched { from, page };
                     return Done::Fetched { event, held, fault: None };
@@ -109,9 +117,9 @@ impl Hands {
             let kind = FailureKind::Permanent;
             return Ok(Outcome::Failed(Failure { kind, reason: reason.into() }));
         }
-        let gate = self.context.gates.gate(&binding.function, binding.concurrency_max);
-        let _turn = pass(gate).await;
-        let _width = self.running.gate.pass().await;
+        let Some(_turn) = self.turn(binding).await else {
+            return Err(HostFault { reason: "the feed ends before its turn has come".into() });
+        };
         let loaded = binding.function(&self.context.artifacts).await;
         let function =
             loaded.map_err(|error| HostFault { reason: crate::telemetry::chain(&error).into() })?;
@@ -154,6 +162,25 @@ impl Hands {
         };
         self.context.logs.keep(self.context.now(), &origin, &invoked.logs);
         invoked.result
+    }
+
+    /// The right to run one attempt: of the trigger's width first, so that who waits there holds nothing
+    /// that others want. `None`: the feed is about to end.
+    async fn turn(&self, binding: &Binding) -> Option<[Option<Pass>; 3]> {
+        let function = self.context.gates.gate(&binding.function, binding.concurrency_max);
+        let turn = async {
+            let width = self.running.gate.pass().await;
+            let function = match function {
+                Some(gate) => Some(gate.pass().await),
+                None => None,
+            };
+            [Some(width), function, Some(self.context.guests.pass().await)]
+        };
+        tokio::select! {
+            biased;
+            turn = turn => Some(turn),
+            () = self.draining.cancelled() => None,
+        }
     }
 
     /// The same for the same attempt, so that it can be run again exactly.
@@ -203,13 +230,6 @@ impl Hands {
             // A feed that holds or drops makes no dead letters.
             trigger::OnFailure::Hold | trigger::OnFailure::Drop => self.place.topic,
         }
-    }
-}
-
-async fn pass(gate: Option<Arc<Gate>>) -> Option<super::permits::Pass> {
-    match gate {
-        Some(gate) => Some(gate.pass().await),
-        None => None,
     }
 }
 

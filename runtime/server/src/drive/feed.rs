@@ -3,6 +3,7 @@
 use super::{
     context::Context,
     effects::{Done, Hands, place_of},
+    endings::Endings,
     events::Kind,
     permits::Bytes as HeldBytes,
     plan::{Mode, Orders, Park, Plan},
@@ -19,6 +20,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Sleep, sleep},
 };
+use tokio_util::sync::CancellationToken;
 use trigger::{Command, Counts, Event, Feed};
 
 /// The one task that has a lease.
@@ -63,6 +65,8 @@ struct Life {
     counted: Counts,
     state: trigger::State,
     is_draining: bool,
+    /// To be told when it is durable.
+    endings: Endings,
     /// A feed that rests from its first moment has no other time to tell.
     began: Timestamp,
 }
@@ -188,6 +192,11 @@ impl FeedDriver {
             if let Some(event) = event {
                 let is_void =
                     matches!(event, Event::LeaseLost | Event::SettleFailed(SettleError::LeaseVoid));
+                if matches!(event, Event::Settled) {
+                    let (endings, partition) =
+                        (std::mem::take(&mut life.endings), self.place.partition);
+                    endings.tell(&self.context, &self.running.name, partition);
+                }
                 let now = self.context.now();
                 let commands = life.feed.on_event(now, event);
                 self.observe(&mut life, now, &commands);
@@ -218,6 +227,8 @@ impl FeedDriver {
             plan: Arc::clone(plan),
             lease: Arc::clone(&self.lease),
             place: self.place,
+            cell: Arc::clone(&self.handle.cell),
+            draining: CancellationToken::new(),
         });
         Life {
             feed,
@@ -229,6 +240,7 @@ impl FeedDriver {
             counted: Counts::default(),
             state: trigger::State::Idle,
             is_draining: false,
+            endings: Endings::default(),
             began: self.context.now(),
         }
     }
@@ -323,7 +335,8 @@ impl FeedDriver {
         }
         for command in commands {
             if let Command::Settle(settle) = command {
-                self.tell_ended(settle);
+                // One that is sent again replaces itself.
+                life.endings = Endings::of(settle);
             }
         }
         if stand.state != life.state {
@@ -343,21 +356,6 @@ impl FeedDriver {
         }
         self.running.stir();
         self.handle.cell.live(stand);
-    }
-
-    fn tell_ended(&self, settle: &trigger::Settle) {
-        for letter in settle.dead_letters.iter().take(10) {
-            let offset = letter.record.head();
-            let error = letter.error.as_ref().map(ToString::to_string).unwrap_or_default();
-            let condition = letter.condition.name();
-            self.tell(Kind::DeadLettered, format!("record {offset}: {condition}, {error}"));
-        }
-        for letter in &settle.dropped {
-            let offset = letter.record.head().0;
-            let error = letter.error.as_ref().map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(offset, condition = letter.condition.name(), error, "record dropped");
-            self.tell(Kind::Dropped, format!("record {offset}: {error}"));
-        }
     }
 
     /// Tells the one that may halt the trigger.
@@ -436,6 +434,7 @@ pub(super) async fn oldest_after(
 impl Life {
     /// Tells the feed to end, once.
     fn drain(&mut self) -> Option<Event> {
+        self.hands.draining.cancel();
         (!std::mem::replace(&mut self.is_draining, true)).then_some(Event::Drain)
     }
 

@@ -7,6 +7,7 @@ mod board;
 mod context;
 mod control;
 mod effects;
+mod endings;
 mod events;
 mod feed;
 mod figures;
@@ -19,6 +20,7 @@ mod plan;
 mod reconcile;
 mod running;
 mod scaler;
+mod standing;
 mod status;
 mod supervisor;
 

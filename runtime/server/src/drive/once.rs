@@ -72,6 +72,7 @@ impl Supervisor {
             Some(gate) => Some(gate.pass().await),
             None => None,
         };
+        let _guest = context.guests.pass().await;
         let topics = context.catalog.topics().list();
         let named = topics.iter().filter(|topic| !topic.spec.name.is_internal());
         let named = named.map(|topic| (topic.spec.name.to_string(), topic.id)).collect();
@@ -87,7 +88,7 @@ impl Supervisor {
             span: records.into(),
             ordering: RecordOrdering::Partition,
             outputs: Arc::new(OutputTopics { default: Some(DEFAULT_OUTPUT), named }),
-            limits: plan::limits_of(settings),
+            limits: plan::limits_of(settings, &context.log.limits()),
             environment: settings.environment.clone().into_iter().collect(),
             overlay: Vec::new(),
             state: Arc::new(NoState),

@@ -2,8 +2,11 @@
 //! decision about who should have how many.
 use dashmap::DashMap;
 use log_contract::FunctionName;
-use std::sync::{Arc, Mutex};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Lets so many through at once; the number may change at any moment.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub(super) struct Pass {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-const SANE: &str = "nothing panics while it holds the size";
+const SANE: &str = "nothing panics while it holds the size or the room";
 
 /// Wider than anything that runs.
 const WIDEST: usize = Semaphore::MAX_PERMITS >> 3;
@@ -100,61 +103,154 @@ impl FunctionGates {
     }
 }
 
-/// Bytes that all feeds together may hold.
+/// Bytes that all feeds together may hold. A trigger holds at most a part of them, and one that holds
+/// none is never turned away: whoever is stuck with full hands starves nobody else.
 #[derive(Debug)]
 pub(super) struct Budget {
-    units: Arc<Semaphore>,
+    room: Mutex<Room>,
+    /// Wakes one of those who wait for room.
+    freed: Notify,
 }
 
-/// So many bytes are one unit: a semaphore counts in `u32`.
-const UNIT: usize = 4 << 10;
+#[derive(Debug)]
+struct Room {
+    /// Below 0 where pages were larger than what was taken for them, or triggers went on with the least.
+    free: isize,
+    most_of_one: usize,
+}
+
+/// What one trigger holds of a budget.
+#[derive(Debug, Default)]
+pub(super) struct Purse {
+    held: AtomicUsize,
+    /// Wakes one of its feeds that wait for others of its feeds.
+    freed: Notify,
+}
+
 /// The least that a fetch may take: then even the last units let somebody go on.
 const LEAST: usize = 64 << 10;
 /// One fetch takes at most this part of what is free, so that a few stuck feeds do not starve others.
 const SHARE: usize = 8;
+/// One trigger holds at most this part of all.
+const PURSE_SHARE: usize = 4;
+
+/// Why a fetch has to wait.
+enum Full {
+    Purse,
+    Budget,
+}
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self { units: Arc::new(Semaphore::new((bytes / UNIT).clamp(1, u32::MAX as usize))) }
+    pub(super) fn new(bytes: usize) -> Arc<Self> {
+        let free = isize::try_from(bytes).unwrap_or(isize::MAX);
+        let most_of_one = (bytes / PURSE_SHARE).max(LEAST);
+        Arc::new(Self { room: Mutex::new(Room { free, most_of_one }), freed: Notify::new() })
     }
 
-    /// What a fetch may take of `wanted` bytes; waits while there is nothing.
-    ///
-    /// # Panics
-    /// Never: the semaphore is never closed.
-    pub(super) async fn take(&self, wanted: usize) -> Bytes {
-        let free = self.units.available_permits() * UNIT;
-        let bytes = wanted.min((free / SHARE).max(LEAST));
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1);
-        let permit = Arc::clone(&self.units).acquire_many_owned(units).await;
-        Bytes { permit: Some(permit.expect("it is never closed")) }
+    /// What a fetch may take of `wanted` bytes; waits while there is nothing, and says so first.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        purse: &Arc<Purse>,
+        wanted: usize,
+        waits: impl Fn(bool),
+    ) -> Bytes {
+        let mut is_woken = false;
+        loop {
+            match self.try_take(purse, wanted) {
+                Ok(bytes) => {
+                    if is_woken {
+                        waits(false);
+                        // There may be more for the next one.
+                        self.freed.notify_one();
+                        purse.freed.notify_one();
+                    }
+                    return bytes;
+                }
+                Err(Full::Purse) => {
+                    waits(true);
+                    if is_woken {
+                        // What woke it is for somebody else.
+                        self.freed.notify_one();
+                    }
+                    purse.freed.notified().await;
+                }
+                Err(Full::Budget) => {
+                    waits(true);
+                    tokio::select! {
+                        () = self.freed.notified() => (),
+                        () = purse.freed.notified() => (),
+                    }
+                }
+            }
+            is_woken = true;
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, purse: &Arc<Purse>, wanted: usize) -> Result<Bytes, Full> {
+        let mut room = self.room.lock().expect(SANE);
+        let held = purse.held.load(Ordering::Relaxed);
+        let free = usize::try_from(room.free).unwrap_or(0);
+        if held > 0 && held + LEAST > room.most_of_one {
+            return Err(Full::Purse);
+        }
+        if held > 0 && free < LEAST {
+            return Err(Full::Budget);
+        }
+        let most = (free / SHARE).min(room.most_of_one.saturating_sub(held)).max(LEAST);
+        let amount = wanted.clamp(1, most);
+        room.free = room.free.saturating_sub_unsigned(amount);
+        purse.held.fetch_add(amount, Ordering::Relaxed);
+        Ok(Bytes { of: Some((Arc::clone(self), Arc::clone(purse))), amount })
     }
 }
 
 /// The right to hold so many bytes.
 #[derive(Debug, Default)]
 pub(super) struct Bytes {
-    permit: Option<OwnedSemaphorePermit>,
+    of: Option<(Arc<Budget>, Arc<Purse>)>,
+    amount: usize,
 }
 
 impl Bytes {
     pub(super) fn amount(&self) -> usize {
-        self.permit.as_ref().map_or(0, |permit| permit.num_permits() * UNIT)
+        self.amount
     }
 
-    pub(super) fn add(&mut self, other: Self) {
-        match (&mut self.permit, other.permit) {
-            (Some(held), Some(more)) => held.merge(more),
-            (held @ None, more) => *held = more,
-            (Some(_), None) => (),
+    /// Two rights of the same trigger as one.
+    pub(super) fn add(&mut self, mut other: Self) {
+        self.amount += std::mem::take(&mut other.amount);
+        self.of = self.of.take().or_else(|| other.of.take());
+    }
+
+    /// What is in memory is counted, be it more than was taken: a batch is read whole.
+    pub(super) fn grow_to(&mut self, bytes: usize) {
+        let more = bytes.saturating_sub(self.amount);
+        if let Some((budget, purse)) = self.of.as_ref().filter(|_| more > 0) {
+            let mut room = budget.room.lock().expect(SANE);
+            room.free = room.free.saturating_sub_unsigned(more);
+            purse.held.fetch_add(more, Ordering::Relaxed);
+            self.amount += more;
         }
     }
 
     /// Gives back what is above `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
-        let Some(permit) = &mut self.permit else { return };
-        let surplus = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
-        drop(permit.split(surplus));
+        let surplus = self.amount.saturating_sub(bytes);
+        if let Some((budget, purse)) = self.of.as_ref().filter(|_| surplus > 0) {
+            let mut room = budget.room.lock().expect(SANE);
+            room.free = room.free.saturating_add_unsigned(surplus);
+            purse.held.fetch_sub(surplus, Ordering::Relaxed);
+            drop(room);
+            self.amount -= surplus;
+            budget.freed.notify_one();
+            purse.freed.notify_one();
+        }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.shrink_to(0);
     }
 }
 
@@ -190,17 +286,68 @@ mod tests {
         assert_eq!(through.len(), 3);
     }
 
+    /// As much as one trigger may have now, fetch by fetch.
+    fn fill(budget: &Arc<Budget>, purse: &Arc<Purse>) -> Vec<Bytes> {
+        let take = || budget.take(purse, 1 << 20, |_| ()).now_or_never();
+        std::iter::from_fn(take).take(1_000).collect()
+    }
+
+    fn amount(held: &[Bytes]) -> usize {
+        held.iter().map(Bytes::amount).sum()
+    }
+
     #[test]
-    fn a_budget_gives_less_the_less_there_is_and_takes_back_what_is_settled() {
-        let budget = Budget::new(1 << 20);
-        let mut held: Vec<Bytes> = Vec::new();
-        while let Some(bytes) = budget.take(1 << 20).now_or_never() {
-            held.push(bytes);
+    fn a_budget_gives_less_the_less_there_is_and_to_one_trigger_a_part() {
+        let budget = Budget::new(16 << 20);
+        let purses: Vec<Arc<Purse>> = (0..5).map(|_| Arc::default()).collect();
+        let held: Vec<Vec<Bytes>> = purses.iter().map(|purse| fill(&budget, purse)).collect();
+        for held in &held[..3] {
+            assert!(amount(held) <= 4 << 20 && amount(held) > (4 << 20) - LEAST, "a quarter");
         }
-        assert!(held.len() >= SHARE, "one stuck feed does not take all");
-        let taken: usize = held.iter().map(Bytes::amount).sum();
-        assert!(taken <= 1 << 20 && (1 << 20) - taken < LEAST, "less than one fetch is left");
-        held[0].shrink_to(0);
-        assert!(budget.take(1).now_or_never().is_some());
+        let first: Vec<usize> = held[3].iter().map(Bytes::amount).collect();
+        assert!(first.is_sorted_by(|a, b| a >= b), "less and less: {first:?}");
+        let all: usize = held.iter().map(|held| amount(held)).sum();
+        assert!(all <= (16 << 20) + LEAST, "{all}");
+        let stranger = Arc::<Purse>::default();
+        let last = fill(&budget, &stranger);
+        assert_eq!(last.len(), 1, "who holds nothing goes on, with the least");
+        assert_eq!(amount(&last), LEAST);
+        drop((held, last));
+        assert_eq!(budget.room.lock().expect(SANE).free, 16 << 20, "all came back");
+        assert!(purses.iter().all(|purse| purse.held.load(Ordering::Relaxed) == 0));
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_what_it_waits_for_and_passes_on_what_is_not_for_it() {
+        let budget = Budget::new(4 * LEAST);
+        let (ours, others) = (Arc::<Purse>::default(), Arc::<Purse>::default());
+        let mut held = fill(&budget, &ours);
+        assert_eq!(held.len(), 1, "a quarter is one fetch here");
+        let mut theirs = fill(&budget, &others);
+        let third = Arc::<Purse>::default();
+        let waits = std::cell::Cell::new(false);
+        let mut stuck = std::pin::pin!(budget.take(&ours, 1, |now| waits.set(now)));
+        assert!(stuck.as_mut().now_or_never().is_none() && waits.get());
+        theirs.clear();
+        assert!(stuck.as_mut().now_or_never().is_none(), "what others gave back is not for it");
+        assert_eq!(fill(&budget, &third).len(), 1);
+        held.clear();
+        let got = stuck.as_mut().now_or_never();
+        assert!(got.is_some_and(|got| got.amount() == 1) && !waits.get());
+    }
+
+    #[test]
+    fn a_page_that_is_larger_than_its_right_is_counted_and_given_back() {
+        let budget = Budget::new(1 << 20);
+        let purse = Arc::<Purse>::default();
+        let mut page = budget.take(&purse, 1 << 20, |_| ()).now_or_never().expect("room");
+        page.grow_to(3 << 20);
+        assert!(budget.room.lock().expect(SANE).free < 0);
+        assert!(budget.take(&purse, 1, |_| ()).now_or_never().is_none(), "its trigger waits");
+        let mut all = Bytes::default();
+        all.add(page);
+        all.shrink_to(100);
+        assert_eq!(budget.room.lock().expect(SANE).free, (1 << 20) - 100);
+        assert!(budget.take(&purse, 1, |_| ()).now_or_never().is_some());
     }
 }

@@ -127,7 +127,7 @@ pub(super) fn orders(
     log: &LogLimits,
     revision: u64,
 ) -> Orders {
-    let binding = bind(catalog, trigger);
+    let binding = bind(catalog, trigger, log);
     let (plan, broken) = plan(catalog, trigger, limits, log);
     let flags = &trigger.flags;
     let mode = if let Some(why) = broken {
@@ -219,7 +219,7 @@ fn spec(
     TriggerSpec { ordering: it.ordering, batch: it.batch, retry: it.retry, on_failure, bounds }
 }
 
-fn bind(catalog: &Catalog, trigger: &Trigger) -> Result<Arc<Binding>, Arc<str>> {
+fn bind(catalog: &Catalog, trigger: &Trigger, log: &LogLimits) -> Result<Arc<Binding>, Arc<str>> {
     let found = catalog.resolve(&trigger.definition.function).map_err(|error| {
         let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!(": {hint}"));
         Arc::from(format!("{error}{hint}"))
@@ -230,13 +230,13 @@ fn bind(catalog: &Catalog, trigger: &Trigger) -> Result<Arc<Binding>, Arc<str>> 
         version: found.version.version,
         digest: found.version.digest,
         loaded: OnceCell::new(),
-        limits: limits_of(settings),
+        limits: limits_of(settings, log),
         environment: settings.environment.clone().into_iter().collect(),
         concurrency_max: settings.limits.concurrency_max,
     }))
 }
 
-pub(super) fn limits_of(settings: &crate::catalog::Settings) -> sandbox::Limits {
+pub(super) fn limits_of(settings: &crate::catalog::Settings, log: &LogLimits) -> sandbox::Limits {
     let limits = &settings.limits;
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     sandbox::Limits {
@@ -244,6 +244,7 @@ pub(super) fn limits_of(settings: &crate::catalog::Settings) -> sandbox::Limits 
         memory_bytes: size(limits.memory_bytes),
         output_bytes: size(limits.output_bytes_max),
         output_records: size(limits.output_records_max),
+        record_bytes: log.record_bytes_max,
         log_bytes: size(limits.log_bytes_max),
         state_writes: STATE_WRITES,
         state_bytes: STATE_BYTES,

@@ -2,7 +2,7 @@
 use super::{
     board::Cell,
     figures::TriggerFigures,
-    permits::Gate,
+    permits::{Gate, Purse},
     plan::Orders,
     reconcile::{Fingerprint, Identity},
 };
@@ -27,6 +27,8 @@ pub(super) struct RunningTrigger {
     fingerprint: Mutex<Fingerprint>,
     /// As wide as the scaler says; feeds share it.
     pub(super) gate: Arc<Gate>,
+    /// The records that its feeds hold in memory.
+    pub(super) purse: Arc<Purse>,
     pub(super) halt: Mutex<Halt>,
     /// Its decision waits to become a flag.
     pub(super) wants_halt: Mutex<Option<Arc<str>>>,
@@ -122,6 +124,7 @@ impl RunningTrigger {
             name,
             identity,
             gate,
+            purse: Arc::default(),
             halt: Mutex::new(halt),
             wants_halt: Mutex::default(),
             scaling: Mutex::new(scaling),

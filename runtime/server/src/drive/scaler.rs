@@ -207,7 +207,7 @@ fn look_at(context: &Context, running: &Arc<RunningTrigger>) -> Option<Looked> {
 
 fn grant(context: &Context, looked: &Looked, width: usize) {
     let Looked { running, feeds, samples, decision, ordering, .. } = looked;
-    let allowed = width.max(1);
+    let allowed = width.clamp(1, context.trigger_width_max);
     let needs: Vec<Need> = samples
         .iter()
         .map(|sample| Need {
@@ -226,7 +226,12 @@ fn grant(context: &Context, looked: &Looked, width: usize) {
     if before != allowed || scaling.reason.is_none() {
         let mut reason = decision.to_string();
         if allowed < decision.width {
-            reason.push_str(", capped by what other triggers need");
+            let cap = if allowed == context.trigger_width_max {
+                ", capped by the guests that one trigger may have"
+            } else {
+                ", capped by what other triggers need"
+            };
+            reason.push_str(cap);
         }
         scaling.reason = Some(reason.into());
     }

@@ -11,6 +11,8 @@ pub enum State {
     WaitingForRetry,
     /// What waits for ranges waits for a stuck key.
     WaitingForRanges,
+    /// It may not fetch: what is in memory of this trigger, or of all, is at its bound.
+    WaitingForRoom,
     /// The poison guard, before it holds.
     OneByOne,
     CircuitOpen,
@@ -32,6 +34,7 @@ impl State {
             Self::Running => "running",
             Self::WaitingForRetry => "waiting_for_retry",
             Self::WaitingForRanges => "waiting_for_ranges",
+            Self::WaitingForRoom => "waiting_for_room",
             Self::OneByOne => "one_by_one",
             Self::CircuitOpen => "circuit_open",
             Self::Restoring => "restoring",

@@ -7,7 +7,7 @@ use super::{
     figures::{Figures, Gauges},
     function_logs::FunctionLogs,
     member::Member,
-    permits::{Budget, FunctionGates},
+    permits::{Budget, FunctionGates, Gate},
     plan,
     reconcile::{Action, Desired, Running, reconcile},
     running::RunningTrigger,
@@ -56,9 +56,13 @@ pub struct Parts {
     pub limits: Limits,
     /// Workers that run guests.
     pub cores: usize,
+    /// Guests at once, of all triggers.
+    pub guests: usize,
 }
 
 const SANE: &str = "nothing panics while it holds the triggers";
+/// One trigger has at most this part of all guests, so that one whose guests wait leaves room for others.
+const TRIGGER_SHARE: usize = 4;
 /// After the catalogue did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -68,7 +72,7 @@ impl Supervisor {
     /// # Errors
     /// A figure's name is taken.
     pub fn new(parts: Parts, registry: &Registry) -> prometheus::Result<Arc<Self>> {
-        let Parts { log, clock, catalog, artifacts, sandbox, limits, cores } = parts;
+        let Parts { log, clock, catalog, artifacts, sandbox, limits, cores, guests } = parts;
         let board = Arc::new(Board::default());
         Gauges::register(
             registry,
@@ -79,6 +83,8 @@ impl Supervisor {
         let context = Context {
             budget: Budget::new(limits.feeds_bytes_max),
             gates: FunctionGates::default(),
+            guests: Gate::new(guests),
+            trigger_width_max: (guests / TRIGGER_SHARE).max(1),
             board,
             figures: Figures::register(registry)?,
             events: Arc::new(Events::new()),
@@ -137,6 +143,11 @@ impl Supervisor {
     #[must_use]
     pub fn function_logs(&self) -> &Arc<FunctionLogs> {
         &self.context.logs
+    }
+
+    /// Nothing new is started any more.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.is_cancelled()
     }
 
     pub(super) fn find(&self, trigger: &TriggerName) -> Option<Arc<RunningTrigger>> {

@@ -82,6 +82,11 @@ impl Access {
         Err(ApiError::new(Code::ForbiddenOrigin, message).field("origin"))
     }
 
+    /// Whether a caller of a probe, which needs no token, may see what only those with one see.
+    pub(crate) fn is_known(&self, headers: &HeaderMap) -> bool {
+        self.check_token(headers).is_ok()
+    }
+
     fn check_token(&self, headers: &HeaderMap) -> ApiResult<()> {
         if self.tokens.is_empty() {
             return Ok(());

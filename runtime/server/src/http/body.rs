@@ -27,6 +27,8 @@ const BYTES_PER_SECOND_MIN: u64 = 128 << 10;
 /// What passes by of a body that is refused. None of it stays in memory.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 const LINGER_MAX: Duration = Duration::from_secs(5);
+/// By so much a body is admitted ahead of its bytes.
+const STEP: usize = 1 << 20;
 const ADMISSION_WAIT: Duration = Duration::from_secs(1);
 /// zstd may ask for a window as large as this power of two: the largest body.
 const ZSTD_WINDOW_LOG_MAX: u32 = 24;
@@ -64,6 +66,10 @@ impl Admission {
 
 impl Admitted {
     pub(crate) const NOTHING: Self = Self(None);
+
+    fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
 
     /// Gives back all but `bytes`.
     fn shrink_to(&mut self, bytes: usize) {
@@ -104,7 +110,6 @@ pub(crate) async fn read(
         Some(length) => length as usize,
         None => 0,
     };
-    admission.admit(&mut admitted, room).await?;
     let began = Instant::now();
     let mut whole = Whole::default();
     while let Some(piece) = next_piece(&mut body, began, whole.len()).await? {
@@ -112,8 +117,11 @@ pub(crate) async fn read(
         if length > max {
             return refuse(body, max).await;
         }
-        if announced.is_none() {
-            admission.admit(&mut admitted, piece.len()).await?;
+        // Not all that is announced at once: who announces and does not send would hold it.
+        let missing = length.saturating_sub(admitted.bytes());
+        if missing > 0 {
+            let ahead = room.saturating_sub(length).min(STEP);
+            admission.admit(&mut admitted, missing + ahead).await?;
         }
         whole.push(piece, room);
     }
@@ -337,5 +345,33 @@ mod tests {
         assert_eq!(error.expect_err("full").code(), Code::TooManyBytes);
         first.shrink_to(7);
         assert!(read(&admission, &HeaderMap::new(), Body::from("abc"), 5).await.is_ok());
+    }
+
+    /// Says that it is long, and says no more.
+    struct Announced(u64);
+
+    impl axum::body::HttpBody for Announced {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>> {
+            std::task::Poll::Pending
+        }
+
+        fn size_hint(&self) -> hyper::body::SizeHint {
+            hyper::body::SizeHint::with_exact(self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_announces_a_body_and_does_not_send_it_takes_no_room() {
+        let admission = Admission { patience: Duration::ZERO, ..Admission::new(10) };
+        let headers = HeaderMap::new();
+        let mut silent = std::pin::pin!(read(&admission, &headers, Body::new(Announced(9)), 9));
+        assert!(futures::FutureExt::now_or_never(silent.as_mut()).is_none());
+        assert!(read(&admission, &headers, Body::from("abcde"), 5).await.is_ok());
     }
 }

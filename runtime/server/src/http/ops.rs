@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::{Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri},
     response::Response,
 };
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
@@ -64,8 +64,11 @@ pub(crate) async fn livez() -> Response {
     answer::text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n")
 }
 
-pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> Response {
-    let mut reasons: Vec<Value> = api.app.supervisor.not_ready().iter().map(show_reason).collect();
+/// A probe has no token, and who has none learns no word that a function or a record has said.
+pub(crate) async fn readyz(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    let is_known = api.access.is_known(&headers);
+    let not_ready = api.app.supervisor.not_ready();
+    let mut reasons: Vec<Value> = not_ready.iter().map(|it| show_reason(it, is_known)).collect();
     if api.stop.is_cancelled() {
         reasons.push(json!({"reason": "the server is shutting down"}));
     }
@@ -73,12 +76,13 @@ pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     answer::json(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
 }
 
-fn show_reason(it: &NotReady) -> Value {
+fn show_reason(it: &NotReady, is_known: bool) -> Value {
+    let reason = if is_known { &it.reason } else { "shown with a token" };
     json!({
         "trigger": it.trigger.as_str(),
         "partition": it.partition.map(|partition| partition.0),
         "state": it.state.name(),
-        "reason": it.reason,
+        "reason": reason,
         "lag_records": it.lag_records,
         "lag_seconds": it.lag_seconds,
     })
@@ -110,4 +114,27 @@ pub(crate) async fn no_path(method: Method, uri: Uri) -> ApiError {
 pub(crate) async fn no_method(method: Method, uri: Uri) -> ApiError {
     let message = format!("`{}` does not take {method}", uri.path());
     ApiError::new(Code::MethodNotAllowed, message).hint("the answer's `Allow` says what it takes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::State as TriggerState;
+    use log_contract::TriggerName;
+
+    #[test]
+    fn who_has_no_token_learns_nothing_that_a_function_has_said() {
+        let it = NotReady {
+            trigger: TriggerName::parse("t").expect("a name"),
+            partition: None,
+            state: TriggerState::Halted,
+            reason: "card 4711 refused".into(),
+            lag_records: 3,
+            lag_seconds: 0.5,
+        };
+        assert_eq!(show_reason(&it, true)["reason"], "card 4711 refused");
+        let shown = show_reason(&it, false);
+        assert!(!shown.to_string().contains("4711"), "{shown}");
+        assert_eq!((&shown["state"], &shown["lag_records"]), (&json!("halted"), &json!(3)));
+    }
 }

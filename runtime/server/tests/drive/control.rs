@@ -44,7 +44,7 @@ async fn a_pause_is_a_barrier() {
     bench.until_caught_up("t").await;
     let distinct: std::collections::BTreeSet<_> = out.iter().collect();
     assert_eq!((out.len(), distinct.len()), (153, 151), "nothing is lost, and nothing comes twice");
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ async fn a_seek_says_what_it_does_does_it_and_goes_on_as_before() {
     let beyond = SeekTo::Offsets(BTreeMap::from([(PartitionId(0), Offset(99))]));
     let error = supervisor.seek(&trigger("t"), beyond, false).await.expect_err("beyond the end");
     assert!(matches!(error, ControlError::Invalid { field: "to.offsets", .. }));
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,7 +97,7 @@ async fn a_skip_leaves_out_one_record() {
     supervisor.resume(&trigger("t")).await.expect("it is resumed");
     assert_eq!(bench.until_records("out", 2).await, ["a", "c"]);
     bench.until_caught_up("t").await;
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,7 +107,7 @@ async fn the_end_waits_for_what_is_out_and_no_longer_than_its_deadline() {
     bench.append("in", &["wait:200"]).await;
     until("it is out", async || (bench.status("t").await.concurrency.busy > 0).then_some(())).await;
     let app = bench.app.clone();
-    assert!(app.stop().await, "what is out lands");
+    assert!(app.stop(async {}).await, "what is out lands");
 
     let mut config = crate::bench::config(server::config::Storage::Ephemeral);
     config.drain_deadline = Duration::from_millis(50);
@@ -116,6 +116,6 @@ async fn the_end_waits_for_what_is_out_and_no_longer_than_its_deadline() {
     bench.append("in", &["wait:20000"]).await;
     until("it is out", async || (bench.status("t").await.concurrency.busy > 0).then_some(())).await;
     let began = std::time::Instant::now();
-    assert!(!bench.app.stop().await, "it does not come to rest in time");
+    assert!(!bench.app.stop(async {}).await, "it does not come to rest in time");
     assert!(began.elapsed() < Duration::from_secs(15));
 }

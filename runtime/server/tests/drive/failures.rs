@@ -46,7 +46,7 @@ async fn a_bad_record_becomes_a_dead_letter_with_its_whole_story_and_holds_up_no
     let (metrics, _) = bench.app.metrics.render();
     let count = "millstream_trigger_records_dead_lettered_total{trigger=\"t\"} 2";
     assert!(metrics.contains(count), "{metrics}");
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,7 +62,7 @@ async fn a_batch_that_fails_whole_is_bisected_down_to_the_guilty_record() {
     assert_eq!(bench.until_records("t.dead-letters", 1).await, ["bad"]);
     bench.until_caught_up("t").await;
     assert_eq!(bench.values("out").await, ["1", "2", "4", "5", "6", "7"]);
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,7 +91,7 @@ async fn what_is_unavailable_is_waited_for_and_nothing_is_lost() {
     assert_eq!(bench.until_records("out", 2).await, ["1", "2"]);
     bench.until_caught_up("t").await;
     assert!(bench.values("t.dead-letters").await.is_empty());
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +120,7 @@ async fn a_held_record_waits_for_an_operator_and_makes_the_program_not_ready() {
     assert_eq!(out, ["1", "3", "bad"]);
     bench.until_caught_up("t").await;
     assert!(bench.app.supervisor.not_ready().is_empty());
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,5 +143,5 @@ async fn a_bad_deploy_halts_its_trigger_instead_of_dead_lettering_the_topic() {
     bench.app.supervisor.resume(&trigger("t")).await.expect("it is resumed");
     bench.until_records("out", 600 - letters).await;
     bench.until_caught_up("t").await;
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }

@@ -29,7 +29,7 @@ async fn what_is_appended_comes_out_of_the_function_into_the_output_topic() {
     assert!(metrics.contains("millstream_trigger_records_handled_total{trigger=\"copy\"} 3"));
     let lag = "millstream_trigger_lag_records{partition=\"0\",topic=\"in\",trigger=\"copy\"} 0";
     assert!(metrics.contains(lag), "{metrics}");
-    assert!(bench.app.stop().await, "everything comes to rest");
+    assert!(bench.app.stop(async {}).await, "everything comes to rest");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +63,7 @@ async fn many_partitions_and_keys_keep_their_order_through_two_functions() {
     let batches = bench.batches("out").await;
     let hops = batches.iter().map(|batch| batch.attributes().expect("they say").hops);
     assert_eq!(hops.max(), Some(2));
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ async fn a_loop_of_triggers_ends_in_dead_letters() {
     assert_eq!(bench.until_records("loop.dead-letters", 1).await, ["x"]);
     bench.until_caught_up("loop").await;
     assert_eq!(bench.values("round").await.len(), 33, "the first, and 32 hops");
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,7 +106,7 @@ async fn a_new_version_takes_over_at_the_next_invocation() {
     let reference: FunctionRef = "f@live".parse().expect("a reference");
     let found = bench.app.catalog.resolve(&reference).expect("the alias is there");
     assert_eq!(found.version.version, 1);
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,7 +137,7 @@ async fn latest_is_fixed_when_the_trigger_is_put_and_a_cursor_outlives_its_trigg
     let put = bench.put("t", definition).await;
     assert_eq!(put.resumed_from.values().map(|offset| offset.0).collect::<Vec<_>>(), [2]);
     assert_eq!(bench.until_records("out", 2).await, ["after", "between"]);
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +177,7 @@ async fn what_is_wrong_with_a_trigger_is_told_with_its_field() {
     let name = FunctionName::parse("f").expect("a name");
     assert!(catalog.delete_function(&name).await.is_err(), "a trigger names it");
     assert!(catalog.delete_topic(&topic("in"), false).await.is_err(), "a trigger reads it");
-    bench.app.stop().await;
+    bench.app.stop(async {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,7 +205,7 @@ async fn a_restart_finds_topics_functions_triggers_flags_and_positions_again() {
     };
     let before = starts(&bench);
     assert_eq!(before.values().map(|offset| offset.0).sum::<u64>(), 1);
-    assert!(bench.app.stop().await);
+    assert!(bench.app.stop(async {}).await);
     drop(bench);
 
     let bench = Bench::start_with(config(storage)).await;
@@ -223,5 +223,5 @@ async fn a_restart_finds_topics_functions_triggers_flags_and_positions_again() {
         (bench.status("copy").await.partitions.len() == 4).then_some(())
     })
     .await;
-    assert!(bench.app.stop().await);
+    assert!(bench.app.stop(async {}).await);
 }

@@ -54,7 +54,7 @@ impl Rig {
     }
 
     pub(super) async fn stop(self) -> Result<()> {
-        self.app.stop().await;
+        self.app.stop(async {}).await;
         drop(self.app);
         std::fs::remove_dir_all(&self.folder)
             .with_context(|| format!("remove `{}`", self.folder.display()))

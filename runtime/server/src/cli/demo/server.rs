@@ -54,8 +54,11 @@ impl Server {
     /// Stops listening, lets what is out finish, closes the log. Says whether all came to rest in time.
     pub(super) async fn stop(self) -> bool {
         self.stop.cancel();
-        let closed = tokio::time::timeout(CLOSE_MAX, self.serving.wait()).await;
-        self.app.stop().await && closed.is_ok()
+        let mut has_closed = false;
+        let requests = async {
+            has_closed = tokio::time::timeout(CLOSE_MAX, self.serving.wait()).await.is_ok();
+        };
+        self.app.stop(requests).await && has_closed
     }
 }
 

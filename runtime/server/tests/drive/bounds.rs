@@ -1,0 +1,103 @@
+//! What triggers share, and that nobody takes it all: guests at once, and records in memory.
+use crate::bench::{Bench, config, definition, topic, trigger, until};
+use log_contract::CursorName;
+use server::{config::Storage, drive::State};
+use std::time::{Duration, Instant};
+
+async fn waiting(bench: &Bench, name: &str) {
+    bench.topic(name, 1).await;
+    bench.topic(&format!("{name}-out"), 1).await;
+    let mut definition = definition(name, name, "late");
+    definition.output = Some(topic(&format!("{name}-out")));
+    definition.batch.records_max = 1;
+    bench.put(name, definition).await;
+}
+
+async fn until_busy(bench: &Bench, name: &str) {
+    let what = format!("`{name}` is busy");
+    until(&what, async || (bench.status(name).await.concurrency.busy > 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_place_holds_up_neither_a_pause_nor_the_end() {
+    let mut config = config(Storage::Ephemeral);
+    (config.guest_slots, config.drain_deadline) = (2, Duration::from_secs(30));
+    let bench = Bench::start_with(config).await;
+    bench.function("late", "late").await;
+    for name in ["a", "b", "c"] {
+        waiting(&bench, name).await;
+    }
+    for name in ["a", "b"] {
+        bench.append(name, &["wait:25000", "after"]).await;
+        until_busy(&bench, name).await;
+    }
+    until("both have a place", async || {
+        (bench.app.sandbox.stats().instances_live == 2).then_some(())
+    })
+    .await;
+    bench.append("c", &["one"]).await;
+    until_busy(&bench, "c").await;
+    assert_eq!(bench.app.sandbox.stats().instances_live, 2, "there is no third place");
+    let began = Instant::now();
+    bench.app.supervisor.pause(&trigger("c")).await.expect("it is paused");
+    assert!(began.elapsed() < Duration::from_secs(15), "it did not wait for a place");
+    assert!(bench.values("c-out").await.is_empty());
+    // Whoever asked for a place and left has left none behind that is taken.
+    bench.app.supervisor.resume(&trigger("c")).await.expect("it is resumed");
+    bench.until_records("c-out", 1).await;
+    bench.app.stop(async {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_waits_for_what_an_older_definition_has_out() {
+    let bench = Bench::start().await;
+    bench.function("late", "late").await;
+    waiting(&bench, "t").await;
+    bench.append("t", &["wait:1500"]).await;
+    until("it runs", async || (bench.app.sandbox.stats().instances_live > 0).then_some(())).await;
+    let mut other = definition("t", "t", "late");
+    other.cursor = CursorName::parse("another").expect("a cursor's name");
+    bench.put("t", other).await;
+    bench.app.supervisor.pause(&trigger("t")).await.expect("it is paused");
+    assert_eq!(bench.app.sandbox.stats().instances_live, 0, "nothing is being invoked");
+    bench.app.stop(async {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_that_is_stuck_on_all_its_partitions_starves_no_other() {
+    let mut config = config(Storage::Ephemeral);
+    config.limits.feeds_bytes_max = 512 << 10;
+    let bench = Bench::start_with(config).await;
+    bench.function("fails", "fails-whole").await;
+    bench.function("identity", "identity").await;
+    bench.topic("stuck", 16).await;
+    bench.topic("free", 1).await;
+    bench.topic("out", 1).await;
+    let mut stuck = definition("stuck", "stuck", "fails");
+    stuck.retry.attempts_max = None;
+    stuck.retry.backoff_min = Duration::from_secs(60);
+    stuck.retry.backoff_max = Duration::from_secs(60);
+    bench.put("stuck", stuck).await;
+    let large = format!("bad {}", "x".repeat(40 << 10));
+    for key in 0..400 {
+        bench.append_keyed("stuck", &[(Some(&format!("{key}")), &large)]).await;
+    }
+    let starved = until("some partitions have no room", async || {
+        let status = bench.status("stuck").await;
+        let state = |state| status.partitions.iter().filter(|it| it.state == state).count();
+        let (waits, retries) = (state(State::WaitingForRoom), state(State::WaitingForRetry));
+        (waits > 0 && waits + retries == 16).then_some(status)
+    })
+    .await;
+    let room = starved.partitions.iter().find(|it| it.state == State::WaitingForRoom);
+    let reason = room.and_then(|it| it.reason.clone()).unwrap_or_default();
+    assert!(reason.contains("in memory"), "{reason}");
+    let mut free = definition("free", "free", "identity");
+    free.output = Some(topic("out"));
+    bench.put("free", free).await;
+    let values: Vec<String> = (0..100).map(|n| format!("{n} {large}")).collect();
+    bench.append("free", &values.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    bench.until_records("out", 100).await;
+    bench.until_caught_up("free").await;
+    bench.app.stop(async {}).await;
+}
