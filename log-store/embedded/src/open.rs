@@ -14,7 +14,7 @@ use crate::{
     log::EmbeddedLog,
     options::{OpenError, Options},
     prepare::{Preparer, bytes_of},
-    recovery::{Recovered, SegmentFiles, at, recover},
+    recovery::{Recovered, SegmentFiles, at, full_or, recover, secure},
     segment,
     shared::Shared,
     state::State,
@@ -58,7 +58,10 @@ pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>,
     clean(&*disk, &artifacts, |name| name.ends_with(blobs::UNFINISHED))?;
 
     let recovered = match recover(&*disk, &journal_dir)? {
-        Some(recovered) => recovered,
+        Some(recovered) => {
+            secure(&*disk, &journal_dir, &recovered)?;
+            recovered
+        }
         None => fresh(&*disk, &journal_dir, options.segment_bytes)?,
     };
     start(options, &journal_dir, artifacts, recovered, lock)
@@ -87,18 +90,12 @@ fn clean(disk: &dyn Disk, dir: &Path, is_waste: impl Fn(&str) -> bool) -> Result
 
 fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, OpenError> {
     let bytes = bytes_of(1, segment_bytes);
-    let segment = make_segment(disk, dir, 1, bytes).map_err(|error| full_or(error, dir))?;
+    let segment = make_segment(disk, dir, 1, bytes)
+        .map_err(|error| full_or("write ahead in", error, dir, dir))?;
     let journal_bytes = segment.capacity;
     let (state, at) = (State::default(), segment::HEADER_LEN as u64);
-    Ok(Recovered { state, segment, at, number: 1, ready: None, journal_bytes })
-}
-
-fn full_or(error: io::Error, dir: &Path) -> OpenError {
-    if crate::disk::is_full(&error) {
-        OpenError::Full { dir: dir.into() }
-    } else {
-        at("write ahead in", dir)(error)
-    }
+    let unsure = Vec::new();
+    Ok(Recovered { state, segment, at, number: 1, unsure, ready: None, journal_bytes })
 }
 
 fn start(
@@ -108,7 +105,7 @@ fn start(
     recovered: Recovered,
     lock: Box<dyn LockedFile>,
 ) -> Result<Arc<EmbeddedLog>, OpenError> {
-    let Recovered { state, segment, at: position, number, ready, mut journal_bytes } = recovered;
+    let Recovered { state, segment, at: position, number, ready, mut journal_bytes, .. } = recovered;
     let disk = options.disk.clone();
     let epoch = state.epoch + 1;
     let has_reserve = disk.open(&dir.join(segment::RESERVE)).is_ok();
