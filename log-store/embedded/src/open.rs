@@ -105,7 +105,8 @@ fn start(
     recovered: Recovered,
     lock: Box<dyn LockedFile>,
 ) -> Result<Arc<EmbeddedLog>, OpenError> {
-    let Recovered { state, segment, at: position, number, ready, mut journal_bytes, .. } = recovered;
+    let Recovered { state, segment, at: position, number, ready, mut journal_bytes, .. } =
+        recovered;
     let disk = options.disk.clone();
     let epoch = state.epoch + 1;
     let has_reserve = disk.open(&dir.join(segment::RESERVE)).is_ok();
@@ -131,10 +132,7 @@ fn start(
         journal_bytes += journal.segment.capacity;
     }
     let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
-    let place = place.map_err(|error| match error {
-        WriteError::Full => OpenError::Full { dir: dir.into() },
-        WriteError::Fatal { what, error } => at(what, dir)(error),
-    })?;
+    let place = place.map_err(|WriteError { what, error }| full_or(what, error, dir, dir))?;
 
     let shared =
         Shared::new(state, Tail::new(options.tail_bytes), SegmentFiles::new(disk, dir.into()));

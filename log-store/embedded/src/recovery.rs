@@ -44,9 +44,8 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     }
     let mut fold = Fold::new();
     for (nth, segment) in segments.iter().enumerate() {
-        if !fold.take_segment(dir, nth, segment)? && nth > 0 {
-            break;
-        }
+        // Also behind one without frames: the number says which is the next, wherever it lies.
+        fold.take_segment(dir, nth, segment)?;
     }
     let (nth, at) = fold.tail;
     refuse_lost_frames(dir, &segments, &fold)?;
@@ -150,13 +149,8 @@ impl Fold {
         Self { state, number: 1, durable_to: 0, unsure, tail: (0, 0) }
     }
 
-    /// Takes the frames that follow in a segment; whether there was one.
-    fn take_segment(
-        &mut self,
-        dir: &Path,
-        nth: usize,
-        segment: &Segment,
-    ) -> Result<bool, OpenError> {
+    /// Takes the frames that follow in a segment.
+    fn take_segment(&mut self, dir: &Path, nth: usize, segment: &Segment) -> Result<(), OpenError> {
         let path = dir.join(segment::file_name(segment.id));
         let mut scan = Scan::new(segment, path.clone());
         let mut position = segment::HEADER_LEN as u64;
@@ -193,7 +187,7 @@ impl Fold {
         if has_frames || nth == 0 {
             self.tail = (nth, position);
         }
-        Ok(has_frames)
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     frame,
     journal::{Journal, Segment, WriteError},
     options::{Fatal, Options},
-    plan::{self, RETRY_AFTER, Rules, Storage},
+    plan::{self, Rules, Storage},
     prepare::Preparer,
     queue::Job,
     request::{Outcome, Request},
@@ -78,14 +78,14 @@ impl Writer {
             match self.commit(jobs) {
                 Ok(false) => {}
                 Ok(true) => return End::Closed,
-                Err((what, error)) => return End::Fatal { what, error },
+                Err(WriteError { what, error }) => return End::Fatal { what, error },
             }
         }
         End::Abandoned
     }
 
     /// Makes one frame of the first jobs and answers them; whether the log is closed now.
-    fn commit(&mut self, jobs: &mut VecDeque<Job>) -> Result<bool, (&'static str, io::Error)> {
+    fn commit(&mut self, jobs: &mut VecDeque<Job>) -> Result<bool, WriteError> {
         let mut planned = self.plan(jobs, Storage::Plenty);
         if let Err(why) = self.find_room(planned.body_len) {
             planned = self.plan(jobs, Storage::Reserve(why.clone()));
@@ -93,14 +93,8 @@ impl Writer {
                 planned = self.plan(jobs, Storage::Exhausted(why));
             }
         }
-        match self.write(planned.body_len) {
-            Ok(Some(place)) => self.publish(place, planned.body_len),
-            Ok(None) => {}
-            Err(WriteError::Full) => {
-                let why = LogUnavailable::StorageFull { retry_after: RETRY_AFTER };
-                planned = self.plan(jobs, Storage::Exhausted(why));
-            }
-            Err(WriteError::Fatal { what, error }) => return Err((what, error)),
+        if let Some(place) = self.write(planned.body_len)? {
+            self.publish(place, planned.body_len);
         }
         let mut is_closed = false;
         for outcome in planned.outcomes {

@@ -64,8 +64,7 @@ async fn names_are_synced_before_an_opening_is_written() {
     drop(EmbeddedLog::open(dir.path(), options).expect("it opens"));
     let (calls, journal) = (disk.calls(), dir.path().join("journal"));
     let path = journal.join(segment::file_name(1));
-    let is_write =
-        |call: &&Call| matches!(call, Call::Write { path: of, .. } if *of == path);
+    let is_write = |call: &&Call| matches!(call, Call::Write { path: of, .. } if *of == path);
     let writes: Vec<_> = calls.iter().filter(is_write).collect();
     let [_again, opening] = &writes[..] else { panic!("{writes:?}") };
     let at = calls.iter().position(|call| call == *opening).expect("it is there");
