@@ -185,6 +185,27 @@ fn function_state_has_a_bound() {
 }
 
 #[test]
+fn of_two_writes_to_one_key_the_later_counts_and_what_was_there_counts_once() {
+    let mut state = begun();
+    let write = |bytes: &[usize]| {
+        let Request::Settle { right, mut settlement } = settle("c", 0, 0) else { panic!() };
+        let at = |name: &str| StateKey { key: None, name: name.into() };
+        let writes = bytes.iter().map(|bytes| Some(Bytes::from(vec![1; *bytes])));
+        settlement.state.extend(writes.map(|value| StateWrite { at: at("a"), value }));
+        Request::Settle { right, settlement }
+    };
+    assert!(matches!(done(&mut state, &[write(&[900])])[..], [Outcome::Settle(Ok(_))]));
+    // The old value leaves once: what two writes took off would make room for far too much.
+    let refused = done(&mut state, &[write(&[100, 1_900])]);
+    assert!(matches!(refused[..], [Outcome::Settle(Err(SettleError::NotApplied { .. }))]));
+    assert!(state.state_bytes <= 2_000);
+    // And the earlier one never lies anywhere.
+    let taken = done(&mut state, &[write(&[1_500, 1_500, 10])]);
+    assert!(matches!(taken[..], [Outcome::Settle(Ok(_))]));
+    assert_eq!(state.state_bytes, 10 + 1 + 128);
+}
+
+#[test]
 fn a_stamp_goes_back_in_no_partition() {
     let mut state = begun();
     let early = Rules { now: Timestamp(10), ..rules(Storage::Plenty) };
