@@ -62,14 +62,7 @@ impl Preparer {
         ready: Option<Segment>,
         has_reserve: bool,
     ) -> io::Result<Self> {
-        let desk = Desk {
-            next,
-            ready,
-            needed: 0,
-            has_reserve: has_reserve || reserve_bytes == 0,
-            failed: None,
-            is_over: false,
-        };
+        let desk = Desk { next, ready, needed: 0, has_reserve, failed: None, is_over: false };
         let has_reserve = AtomicBool::new(desk.has_reserve);
         let (desk, changed) = (Mutex::new(desk), Condvar::new());
         let shared = Arc::new(Shared {
@@ -115,8 +108,16 @@ impl Preparer {
     /// What everybody must leave free in a segment of this capacity: as long as there is no reserve,
     /// what needs no space must find room there.
     pub(crate) fn kept_free(&self, capacity: u64) -> u64 {
+        match self.kept_for_openings() {
+            0 => 0,
+            kept => self.shared.reserve_bytes.min(capacity / 4).max(kept),
+        }
+    }
+
+    /// What also those must leave free who need no space.
+    pub(crate) fn kept_for_openings(&self) -> u64 {
         let has_reserve = self.shared.has_reserve.load(Ordering::Relaxed);
-        if has_reserve { 0 } else { self.shared.reserve_bytes.min(capacity / 4) }
+        if has_reserve { 0 } else { segment::KEPT_FOR_OPENINGS }
     }
 
     /// Turns the reserve into the next segment, if it is there and large enough. Gives the next segment
@@ -254,7 +255,7 @@ impl Shared {
             if begun.segment.is_some() {
                 return Some(Work::Clear);
             }
-            if !desk.has_reserve {
+            if !desk.has_reserve && self.reserve_bytes > 0 {
                 return Some(Work::Reserve);
             }
             // Whatever failed is not wanted any more: who asks next has it tried.

@@ -89,7 +89,8 @@ impl Writer {
         let mut planned = self.plan(jobs, Storage::Plenty);
         if let Err(why) = self.find_room(planned.body_len) {
             planned = self.plan(jobs, Storage::Reserve(why.clone()));
-            if !self.find_reserve(planned.body_len) {
+            let is_close = matches!(jobs.front(), Some(Job { request: Request::Close, .. }));
+            if !self.find_reserve(planned.body_len, is_close) {
                 planned = self.plan(jobs, Storage::Exhausted(why));
             }
         }
@@ -153,9 +154,11 @@ impl Writer {
         Ok(())
     }
 
-    /// The same for what may use the reserve.
-    fn find_reserve(&mut self, body_len: usize) -> bool {
-        if body_len == 0 || self.journal.fits(body_len) {
+    /// The same for what may use the reserve. The last word may use what is kept for openings, too: it
+    /// comes as seldom.
+    fn find_reserve(&mut self, body_len: usize, is_close: bool) -> bool {
+        let kept_free = if is_close { 0 } else { self.preparer.kept_for_openings() };
+        if body_len == 0 || self.journal.fits_before(kept_free, body_len) {
             return true;
         }
         let Some(reserve) = self.preparer.take_reserve(capacity_for(body_len)) else {
@@ -190,9 +193,9 @@ impl Writer {
     }
 }
 
-/// A segment that holds a frame of this body.
+/// A segment that holds a frame of this body, and what is kept.
 fn capacity_for(body_len: usize) -> u64 {
-    (segment::HEADER_LEN + frame::total(body_len)) as u64
+    (segment::HEADER_LEN + frame::total(body_len)) as u64 + segment::KEPT_FOR_OPENINGS
 }
 
 /// A thread that waits for the disk must not wait for a guest's time slice as well. Where it is not
