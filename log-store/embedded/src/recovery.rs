@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     disk::{Disk, is_full},
-    frame,
+    frame::{self, Header},
     journal::Segment,
     options::OpenError,
     segment,
@@ -155,11 +155,11 @@ impl Fold {
         let mut scan = Scan::new(segment, path.clone());
         let mut position = segment::HEADER_LEN as u64;
         let mut has_frames = false;
-        while let Found::Frame(header, body) = scan.frame_at(position)? {
+        loop {
+            let (number, epoch) = (self.number, self.state.epoch);
             // What a cut left behind has an older epoch than what was written over it.
-            if header.number != self.number || header.epoch < self.state.epoch {
-                break;
-            }
+            let is_next = |header: &Header| header.number == number && header.epoch >= epoch;
+            let Found::Frame(header, body) = scan.frame_at(position, is_next)? else { break };
             let damaged =
                 |why: String| OpenError::Damaged { file: path.clone(), at: position, why };
             let narrow = |number: u64| {
