@@ -108,7 +108,7 @@ fn start(
     let Recovered { state, segment, at: position, number, ready, mut journal_bytes, .. } =
         recovered;
     let disk = options.disk.clone();
-    let epoch = state.epoch + 1;
+    let epoch = next_epoch(&state).map_err(at("open", dir))?;
     let has_reserve = disk.open(&dir.join(segment::RESERVE)).is_ok();
     let last = segment.id;
     let preparer = Preparer::start(
@@ -152,6 +152,12 @@ fn start(
     let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run());
     let thread = thread.map_err(at("start a thread for", dir))?;
     Ok(EmbeddedLog::of(shared, options, artifacts, thread))
+}
+
+/// No store is opened so often; one that says so must not begin with generations that were there before.
+fn next_epoch(state: &State) -> io::Result<u64> {
+    let next = u32::try_from(state.epoch).ok().and_then(|epoch| epoch.checked_add(1));
+    next.map(u64::from).ok_or_else(|| io::Error::other("it was opened as often as can be counted"))
 }
 
 /// The opening frame may use the reserve: recovery needs no free space.
