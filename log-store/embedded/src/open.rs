@@ -109,7 +109,7 @@ fn start(
         recovered;
     let disk = options.disk.clone();
     let epoch = next_epoch(&state).map_err(at("open", dir))?;
-    let has_reserve = disk.open(&dir.join(segment::RESERVE)).is_ok();
+    let reserve = reserve_there(&*disk, dir);
     let last = segment.id;
     let preparer = Preparer::start(
         disk.clone(),
@@ -117,7 +117,7 @@ fn start(
         (options.segment_bytes, options.reserve_bytes),
         last + 1,
         ready,
-        has_reserve,
+        reserve,
     );
     let preparer = preparer.map_err(at("start a thread for", dir))?;
     let mut journal = Journal::at(segment, position, number, epoch);
@@ -152,6 +152,12 @@ fn start(
     let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run());
     let thread = thread.map_err(at("start a thread for", dir))?;
     Ok(EmbeddedLog::of(shared, options, artifacts, thread))
+}
+
+/// Bytes of the reserve, whatever the option says now. One that cannot become a segment is none.
+fn reserve_there(disk: &dyn Disk, dir: &Path) -> Option<u64> {
+    let bytes = disk.open(&dir.join(segment::RESERVE)).and_then(|file| file.len()).ok()?;
+    (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes).then_some(bytes)
 }
 
 /// No store is opened so often; one that says so must not begin with generations that were there before.

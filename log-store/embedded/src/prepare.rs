@@ -46,24 +46,26 @@ struct Desk {
     ready: Option<Segment>,
     /// How large it must be for a frame that waits for it.
     needed: u64,
-    has_reserve: bool,
+    /// Bytes of the reserve that is there: it may have been made under another option.
+    reserve: Option<u64>,
     /// Why nothing can be prepared right now. Tried again by and by.
     failed: Option<LogUnavailable>,
     is_over: bool,
 }
 
 impl Preparer {
-    /// `next` is the id of the next segment; `ready` is that segment if it is there already.
+    /// `next` is the id of the next segment; `ready` is that segment if it is there already. `reserve`
+    /// are the bytes of the reserve's file, if there is one that can become a segment.
     pub(crate) fn start(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         (segment_bytes, reserve_bytes): (u64, u64),
         next: u64,
         ready: Option<Segment>,
-        has_reserve: bool,
+        reserve: Option<u64>,
     ) -> io::Result<Self> {
-        let desk = Desk { next, ready, needed: 0, has_reserve, failed: None, is_over: false };
-        let has_reserve = AtomicBool::new(desk.has_reserve);
+        let desk = Desk { next, ready, needed: 0, reserve, failed: None, is_over: false };
+        let has_reserve = AtomicBool::new(reserve.is_some());
         let (desk, changed) = (Mutex::new(desk), Condvar::new());
         let shared = Arc::new(Shared {
             disk,
@@ -130,7 +132,7 @@ impl Preparer {
             self.shared.changed.notify_all();
             return Some(segment);
         }
-        if !desk.has_reserve || self.shared.reserve_bytes < capacity {
+        if desk.reserve.is_none_or(|bytes| bytes < capacity) {
             return None;
         }
         // Too small, and its name goes to the reserve now.
@@ -140,8 +142,10 @@ impl Preparer {
             .open(&path)
             .and_then(|file| name_segment(&**disk, dir, segment::RESERVE, file, desk.next));
         // Also after an error it may have another name.
-        desk.has_reserve = segment.is_err() && disk.open(&path).is_ok();
-        self.shared.has_reserve.store(desk.has_reserve, Ordering::Relaxed);
+        if segment.is_ok() || disk.open(&path).is_err() {
+            desk.reserve = None;
+            self.shared.has_reserve.store(false, Ordering::Relaxed);
+        }
         self.shared.changed.notify_all();
         match segment {
             Ok(segment) => {
@@ -255,7 +259,7 @@ impl Shared {
             if begun.segment.is_some() {
                 return Some(Work::Clear);
             }
-            if !desk.has_reserve && self.reserve_bytes > 0 {
+            if desk.reserve.is_none() && self.reserve_bytes > 0 {
                 return Some(Work::Reserve);
             }
             // Whatever failed is not wanted any more: who asks next has it tried.
@@ -293,7 +297,7 @@ impl Shared {
             Work::Reserve => {
                 self.disk.rename(&self.dir.join(name), &self.dir.join(segment::RESERVE))?;
                 self.disk.sync_dir(&self.dir)?;
-                desk.has_reserve = true;
+                desk.reserve = Some(bytes);
                 self.has_reserve.store(true, Ordering::Relaxed);
             }
         }

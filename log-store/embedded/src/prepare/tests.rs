@@ -7,15 +7,11 @@ use crate::{journal::make_segment, tests::faulty::FaultyDisk};
 const SMALL: u64 = 16 << 10;
 const LARGE: u64 = 1 << 20;
 
-/// Prepares segment 2. The reserve is there if it is to be made.
+/// Prepares segment 2. The reserve is there.
 fn preparer(disk: &FaultyDisk, dir: &Path, ready: Option<Segment>, reserve: u64) -> Preparer {
-    let has_reserve = reserve > 0;
-    if has_reserve {
-        let path = dir.join(segment::RESERVE);
-        std::fs::write(path, vec![0; reserve as usize]).expect("written");
-    }
+    std::fs::write(dir.join(segment::RESERVE), vec![0; reserve as usize]).expect("written");
     let disk = Arc::new(disk.clone());
-    Preparer::start(disk, dir.into(), (SMALL, reserve), 2, ready, has_reserve).expect("it starts")
+    Preparer::start(disk, dir.into(), (SMALL, reserve), 2, ready, Some(reserve)).expect("it starts")
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -1,7 +1,7 @@
 //! Full disks, to the last byte: what goes on, and that a log is opened all the same.
 use std::{sync::atomic::Ordering, time::Duration};
 
-use log_contract::{AppendError, LogUnavailable, SettleError};
+use log_contract::{AppendError, LogUnavailable, SettleError, StateKey, StateWrite};
 
 use super::{faulty::FaultyDisk, *};
 
@@ -56,5 +56,46 @@ async fn a_store_that_has_used_up_everything_is_opened_and_closed_again() {
         let log = open().expect("it opens");
         assert_eq!(values(&log, first_of(source)).await[0], "first");
         append(&log, source, &["there is room"]).await;
+    }
+}
+
+#[tokio::test]
+async fn the_reserve_is_as_large_as_its_file_whatever_the_option_says_now() {
+    // (made with, opened with): smaller and larger than what a settlement of many deletes takes.
+    for (made, now) in [(16 << 10, 1 << 20), (1 << 20, 16 << 10), (1 << 20, 0)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let disk = FaultyDisk::default();
+        let open = |bytes| EmbeddedLog::open(dir.path(), options_on(&disk, bytes));
+        let log = open(made).expect("it opens");
+        let source = topic(&log, "t", 1).await;
+        append(&log, source, &["x"]).await;
+        let reserve = dir.path().join("journal/reserve.free");
+        while !reserve.exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(log);
+        let log = open(now).expect("it opens");
+        let held = lease(&log, "c", source).await;
+        fill_up(&log, source, &disk).await;
+        let mut large = settlement(0, &[]);
+        let deletes = (0..100).map(|nth| StateWrite {
+            at: StateKey { key: None, name: format!("{nth:0250}").into() },
+            value: None,
+        });
+        large.state.extend(deletes);
+        let mut settled = 0;
+        loop {
+            match log.settle(&held, large.clone()).await {
+                Ok(_) => settled += 1,
+                Err(SettleError::NotApplied { .. }) => break,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        if made > now {
+            assert!(settled > 30, "{settled} settlements of 25 KiB in a reserve of 1 MiB");
+        }
+        drop((log, held));
+        disk.is_full.store(false, Ordering::SeqCst);
+        append(&open(now).expect("it opens"), source, &["on"]).await;
     }
 }
