@@ -147,6 +147,7 @@ fn start(
         preparer,
         dir: dir.into(),
         frame,
+        unsaid: Vec::new(),
         lock,
     };
     let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run());

@@ -19,7 +19,7 @@ use crate::{
     plan::{self, Rules, Storage},
     prepare::Preparer,
     queue::Job,
-    request::{Outcome, Request},
+    request::{Outcome, Request, Right},
     segment,
     shared::Shared,
     state::Place,
@@ -34,6 +34,9 @@ pub(crate) struct Writer {
     pub(crate) dir: PathBuf,
     /// The frame that is being made; its buffer goes round with the tail.
     pub(crate) frame: Vec<u8>,
+    /// Leases that were given back without a word, for want of room: the next one to settle would hear
+    /// of a crash. One per seat at most.
+    pub(crate) unsaid: Vec<Right>,
     /// The directory is ours until this thread has ended.
     pub(crate) lock: Box<dyn LockedFile>,
 }
@@ -87,27 +90,42 @@ impl Writer {
     /// Makes one frame of the first jobs and answers them; whether the log is closed now.
     fn commit(&mut self, jobs: &mut VecDeque<Job>) -> Result<bool, WriteError> {
         let mut planned = self.plan(jobs, Storage::Plenty);
+        let mut has_said = !self.unsaid.is_empty();
+        let mut is_exhausted = false;
         if let Err(why) = self.find_room(planned.body_len) {
+            has_said = false;
             planned = self.plan(jobs, Storage::Reserve(why.clone()));
             let is_close = matches!(jobs.front(), Some(Job { request: Request::Close, .. }));
             if !self.find_reserve(planned.body_len, is_close) {
                 planned = self.plan(jobs, Storage::Exhausted(why));
+                is_exhausted = true;
             }
         }
         if let Some(place) = self.write(planned.body_len)? {
             self.publish(place, planned.body_len);
+        }
+        if has_said {
+            self.unsaid.clear();
         }
         let mut is_closed = false;
         for outcome in planned.outcomes {
             let Some(Job { request, reply, .. }) = jobs.pop_front() else { break };
             match &request {
                 Request::Release(right) => {
+                    if is_exhausted {
+                        self.keep_unsaid(right);
+                    }
                     self.shared.leases.release(&self.shared.state(), right);
                 }
                 Request::DeleteCursor(cursor) if outcome == Outcome::DeleteCursor(Ok(())) => {
                     self.shared.leases.cursor_deleted(&self.shared.state(), cursor);
                 }
-                Request::Close => is_closed = true,
+                Request::Close => {
+                    is_closed = true;
+                    if is_exhausted {
+                        tracing::warn!("the disk is full: a clean end will look like a crash");
+                    }
+                }
                 _ => {}
             }
             if is_closed {
@@ -121,6 +139,11 @@ impl Writer {
         Ok(is_closed)
     }
 
+    fn keep_unsaid(&mut self, right: &Right) {
+        self.unsaid.retain(|unsaid| unsaid.seat != right.seat);
+        self.unsaid.push(right.clone());
+    }
+
     fn plan(&mut self, jobs: &VecDeque<Job>, storage: Storage) -> Planned {
         frame::begin(&mut self.frame);
         let leases = &self.shared.leases;
@@ -130,6 +153,7 @@ impl Writer {
             storage,
             body_bytes_max: self.options.group_bytes,
             state_bytes_max: self.options.state_bytes_max,
+            unsaid: &self.unsaid,
             is_current: &|right| leases.is_current(right),
             is_in_use: &|cursor| leases.is_in_use(cursor),
         };

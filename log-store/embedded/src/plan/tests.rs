@@ -21,6 +21,7 @@ fn rules(storage: Storage) -> Rules<'static> {
         storage,
         body_bytes_max: 1 << 20,
         state_bytes_max: 2_000,
+        unsaid: &[],
         is_current: &|_| true,
         is_in_use: &|_| false,
     }
@@ -162,6 +163,28 @@ fn a_full_disk_refuses_what_needs_space_and_nothing_else() {
     let (outcomes, body) = plan_of(&state, &rules(Storage::Exhausted(why)), &requests);
     assert!(matches!(outcomes[2], Outcome::Settle(Err(SettleError::NotApplied { .. }))));
     assert!(body.is_empty(), "nothing is written without room");
+}
+
+#[test]
+fn a_lease_that_was_given_back_without_a_word_is_said_once_there_is_room() {
+    let mut state = begun();
+    done(&mut state, &[settle("c", 1, 0), settle("d", 1, 0)]);
+    let is_held = |state: &State, cursor| state.part(&right(cursor).seat).expect("there").is_held;
+    let why = LogUnavailable::StorageFull { retry_after: Duration::from_secs(1) };
+    // The one of `c` was followed by another that has settled since.
+    let later = Right { generation: Generation(2), ..right("c") };
+    let Request::Settle { settlement, .. } = settle("c", 1, 0) else { panic!() };
+    done(&mut state, &[Request::Settle { right: later, settlement }]);
+    let unsaid = [right("c"), right("d"), right("never-settled")];
+    let with = |storage| Rules { unsaid: &unsaid, ..rules(storage) };
+    let progress = [settle("e", 1, 0)];
+    let (_, said) = plan_of(&state, &with(Storage::Reserve(why.clone())), &progress);
+    assert_eq!(said, plan_of(&state, &rules(Storage::Reserve(why)), &progress).1);
+    let (outcomes, body) = plan_of(&state, &with(Storage::Plenty), &[append(1)]);
+    assert_eq!(outcomes.len(), 1);
+    state.apply(place(), &body).expect("it fits");
+    assert!(!is_held(&state, "d"), "its word is said");
+    assert!(is_held(&state, "c"), "a later lease holds it");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Full disks, to the last byte: what goes on, and that a log is opened all the same.
 use std::{sync::atomic::Ordering, time::Duration};
 
-use log_contract::{AppendError, LogUnavailable, SettleError, StateKey, StateWrite};
+use log_contract::{AppendError, Before, LogUnavailable, SettleError, StateKey, StateWrite};
 
 use super::{faulty::FaultyDisk, *};
 
@@ -98,4 +98,55 @@ async fn the_reserve_is_as_large_as_its_file_whatever_the_option_says_now() {
         disk.is_full.store(false, Ordering::SeqCst);
         append(&open(now).expect("it opens"), source, &["on"]).await;
     }
+}
+
+#[tokio::test]
+async fn a_lease_given_back_without_room_for_a_word_is_no_crash_later() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = FaultyDisk::default();
+    let open = || EmbeddedLog::open(dir.path(), options_on(&disk, 0)).expect("it opens");
+    let log = open();
+    let source = topic(&log, "t", 1).await;
+    append(&log, source, &["first"]).await;
+    // A word is shorter than a settlement: for one of them there may be room.
+    let cursors = ["a", "b", "c", "d"];
+    let mut held = Vec::new();
+    for cursor in cursors {
+        held.push(lease(&log, cursor, source).await);
+        let last = held.last().expect("just pushed");
+        log.settle(last, settlement(0, &[])).await.expect("there is room");
+    }
+    fill_up(&log, source, &disk).await;
+    exhaust(&log, &held[0]).await;
+    drop(held);
+    // A request behind it: then it was answered.
+    let refused = log.append(source, batch(&["no"]), AppendGuard::default()).await;
+    assert!(refused.is_err(), "{refused:?}");
+    disk.is_full.store(false, Ordering::SeqCst);
+    while log.append(source, batch(&["yes"]), AppendGuard::default()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // It ends without a clean close.
+    drop(log);
+    let log = open();
+    for cursor in cursors {
+        assert_eq!(lease(&log, cursor, source).await.before, Before::HandedOver, "{cursor}");
+    }
+}
+
+#[tokio::test]
+async fn a_clean_end_without_room_is_a_clean_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = FaultyDisk::default();
+    let open = || EmbeddedLog::open(dir.path(), options_on(&disk, 0)).expect("it opens");
+    let log = open();
+    let source = topic(&log, "t", 1).await;
+    append(&log, source, &["first"]).await;
+    let held = lease(&log, "c", source).await;
+    log.settle(&held, settlement(0, &[])).await.expect("there is room");
+    fill_up(&log, source, &disk).await;
+    exhaust(&log, &held).await;
+    log.close().await;
+    drop((log, held));
+    assert_eq!(lease(&open(), "c", source).await.before, Before::HandedOver);
 }
