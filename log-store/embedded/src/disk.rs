@@ -59,7 +59,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the file for this process until the answer is dropped or the process ends, and writes
-    /// the process id into it.
+    /// the process id into it, if there is room for that.
     ///
     /// # Errors
     /// `WouldBlock` with what the file says (the other's process id) if somebody else has it.
@@ -149,8 +149,10 @@ impl Disk for OsDisk {
         let file = options.open(path)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                file.set_len(0)?;
-                file.write_all_at(std::process::id().to_string().as_bytes(), 0)?;
+                // Whoever is refused would like to know; a full disk must not keep us out.
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| file.write_all_at(std::process::id().to_string().as_bytes(), 0));
                 Ok(Box::new(OsLock { _held: file }))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -202,4 +204,25 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_though_nothing_can_be_written_into_it() {
+        let file = memfd_create("lock", MemfdFlags::ALLOW_SEALING).expect("a file in memory");
+        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW).expect("nothing is written");
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let held = OsDisk.lock(Path::new(&path)).expect("it is ours");
+        let refused = OsDisk.lock(Path::new(&path)).expect_err("one at a time");
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        OsDisk.lock(Path::new(&path)).expect("it is free again");
+    }
 }

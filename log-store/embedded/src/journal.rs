@@ -31,13 +31,12 @@ pub(crate) struct Journal {
     pub(crate) epoch: u64,
 }
 
-/// Why a frame was not made durable.
+/// Why a frame was not made durable. Nobody knows what is: also after a write that found no room, part
+/// of the frame or all of it may be there, and no later frame may pretend that it is not.
 #[derive(Debug)]
-pub(crate) enum WriteError {
-    /// There was no room, against all preparation. Nothing was promised: it may be written again.
-    Full,
-    /// Nobody knows what is durable.
-    Fatal { what: &'static str, error: io::Error },
+pub(crate) struct WriteError {
+    pub(crate) what: &'static str,
+    pub(crate) error: io::Error,
 }
 
 impl Journal {
@@ -70,13 +69,8 @@ impl Journal {
         let Segment { id, salt, .. } = self.segment;
         // One frame is written and synced at a time: all before this one are durable.
         frame::finish(frame, body_len, salt, id, self.number, self.epoch, self.number - 1);
-        self.segment.file.write_at(self.at, frame).map_err(|error| {
-            if is_full(&error) {
-                WriteError::Full
-            } else {
-                WriteError::Fatal { what: "write", error }
-            }
-        })?;
+        let written = self.segment.file.write_at(self.at, frame);
+        written.map_err(|error| WriteError { what: "write", error: explained(error) })?;
         let narrow = |number: u64| u32::try_from(number).expect("`fits` looked");
         let (at, len) = (narrow(self.at), narrow(frame.len() as u64));
         Ok(Place { frame: self.number, segment: id, at, len })
@@ -85,11 +79,20 @@ impl Journal {
     /// Makes durable what was written last.
     pub(crate) fn sync(&mut self, place: Place) -> Result<(), WriteError> {
         let synced = self.segment.file.sync();
-        synced.map_err(|error| WriteError::Fatal { what: "sync", error })?;
+        synced.map_err(|error| WriteError { what: "sync", error })?;
         self.number += 1;
         self.at += u64::from(place.len);
         Ok(())
     }
+}
+
+/// Where all was written ahead, only a file system that copies what is written over wants more room.
+fn explained(error: io::Error) -> io::Error {
+    if !is_full(&error) {
+        return error;
+    }
+    let why = "there is no room even for what was written ahead: free some space on its disk";
+    io::Error::new(error.kind(), format!("{why} ({error})"))
 }
 
 /// Zeros in pieces of this size; what is dirty at once is bounded by [`SYNC_EVERY`].

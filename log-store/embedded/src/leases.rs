@@ -9,12 +9,12 @@ use std::{
 };
 
 use log_contract::{
-    Before, CursorName, Generation, GrantId, Lease, MembershipEvent, Memo, PartitionId, Release,
-    TopicId,
+    Before, CursorName, Generation, GrantId, JoinError, Lease, LogUnavailable, MembershipEvent,
+    Memo, PartitionId, Release, TopicId,
 };
 use tokio::sync::Notify;
 
-use crate::{entry::Seat, request::Right, state::State};
+use crate::{entry::Seat, plan::RETRY_AFTER, request::Right, state::State};
 
 /// Makes the part of a lease that gives it back.
 pub(crate) type MakeRelease = dyn Fn(Right) -> Release + Send + Sync;
@@ -31,8 +31,8 @@ struct Table {
     /// In the order in which they joined.
     members: BTreeMap<u64, Member>,
     members_ever: u64,
-    /// Within this epoch.
-    leases_ever: u64,
+    /// Within this epoch: the lower half of a generation.
+    leases_ever: u32,
     is_closed: bool,
 }
 
@@ -102,25 +102,32 @@ impl Leases {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a member in and offers it what is free. The inputs exist. `None`: closed.
+    /// Takes a member in and offers it what is free. The inputs exist.
+    ///
+    /// # Errors
+    /// Closed, or no lease can be granted any more.
     pub(crate) fn join(
         &self,
         state: &State,
         cursor: &CursorName,
         inputs: &[TopicId],
-    ) -> Option<(u64, Arc<Inbox>)> {
+    ) -> Result<(u64, Arc<Inbox>), JoinError> {
+        let source = *inputs.first().ok_or(JoinError::NoInput)?;
         let mut table = self.table();
         if table.is_closed {
-            return None;
+            return Err(LogUnavailable::Closed.into());
+        }
+        if table.leases_ever == u32::MAX {
+            let why = LEASES_USED_UP.into();
+            return Err(LogUnavailable::Away { why, retry_after: RETRY_AFTER }.into());
         }
         table.members_ever += 1;
         let (id, inbox) = (table.members_ever, Arc::new(Inbox::default()));
         let (cursor, inputs) = (cursor.clone(), inputs.to_vec());
-        let source = *inputs.first()?;
         let member = Member { cursor: cursor.clone(), inputs, inbox: inbox.clone(), leases: 0 };
         table.members.insert(id, member);
         self.offer_all(&mut table, state, &cursor, source);
-        Some((id, inbox))
+        Ok((id, inbox))
     }
 
     /// What the member holds stays its own until dropped; what it was not told of goes back.
@@ -231,12 +238,17 @@ impl Leases {
             .filter(may)
             .min_by_key(|(id, member)| (Some(**id) == giver, member.leases, **id));
         let Some((id, member)) = next else { return };
+        // One more would be a generation of the next epoch, and fence its leases.
+        let Some(generation) = generation_of(state.epoch, *leases_ever) else {
+            tracing::error!("a lease is not granted: {LEASES_USED_UP}");
+            return;
+        };
         member.leases += 1;
         *leases_ever += 1;
         let right = Right {
             seat: seat.clone(),
             inputs: member.inputs.clone(),
-            generation: Generation(state.epoch << 32 | *leases_ever),
+            generation,
             grant: GrantId::fresh(),
         };
         let (grant, inputs) = (right.grant, right.inputs.clone());
@@ -269,6 +281,16 @@ impl Leases {
     }
 }
 
+/// A store is opened anew more often than this: it takes a hundred leases a second, for sixteen months.
+const LEASES_USED_UP: &str =
+    "all generations of this opening are used up: restart, to open the log anew";
+
+/// Of the next lease, after so many in this epoch.
+fn generation_of(epoch: u64, leases_before: u32) -> Option<Generation> {
+    let (epoch, nth) = (u32::try_from(epoch).ok()?, leases_before.checked_add(1)?);
+    Some(Generation(u64::from(epoch) << 32 | u64::from(nth)))
+}
+
 impl std::fmt::Debug for Leases {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let table = self.table();
@@ -284,4 +306,34 @@ pub(crate) fn right_of(lease: &Lease) -> Option<Right> {
     let Lease { cursor, partition, inputs, generation, grant, .. } = lease;
     let seat = Seat { cursor: cursor.clone(), source: *inputs.first()?, partition: *partition };
     Some(Right { seat, inputs: inputs.clone(), generation: *generation, grant: *grant })
+}
+
+#[cfg(test)]
+mod tests {
+    use log_contract::{TopicName, TopicSpec};
+
+    use super::*;
+    use crate::state::{Partition, Topic};
+
+    #[test]
+    fn no_generation_is_of_the_next_epoch() {
+        let mut state = State { epoch: 3, ..State::default() };
+        let spec = TopicSpec::new(TopicName::parse("t").expect("a name"), 2);
+        let partitions = vec![Partition::default(); 2];
+        state.topics.insert(TopicId(1), Topic { spec, partitions, spread: 0 });
+        let leases = Leases::new(Box::new(|_| Release::new(|| {})));
+        leases.table().leases_ever = u32::MAX - 1;
+        let cursor = CursorName::parse("c").expect("a name");
+        let (_, inbox) = leases.join(&state, &cursor, &[TopicId(1)]).expect("one is left");
+        let events = inbox.drain();
+        let [MembershipEvent::Gained(lease)] = events.as_slices().0 else { panic!("{events:?}") };
+        assert_eq!(lease.generation, Generation((4 << 32) - 1));
+        let right = right_of(lease).expect("it is ours");
+        assert!(leases.is_current(&right), "what was granted stays good");
+        let refused = leases.join(&state, &cursor, &[TopicId(1)]).expect_err("none is left");
+        assert!(refused.to_string().contains("restart"), "{refused}");
+        leases.release(&state, &right);
+        assert!(inbox.drain().is_empty() && !leases.is_current(&right));
+        assert_eq!(generation_of(1 << 32, 0), None);
+    }
 }

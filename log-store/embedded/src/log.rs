@@ -275,8 +275,7 @@ impl Log for EmbeddedLog {
             return Err(JoinError::NoTopic(*gone));
         }
         // Under the state's lock: nothing is deleted in between.
-        let joined = self.shared.leases.join(&state, cursor, inputs);
-        let (id, inbox) = joined.ok_or(LogUnavailable::Closed)?;
+        let (id, inbox) = self.shared.leases.join(&state, cursor, inputs)?;
         Ok(Box::new(Member { id, inbox, shared: self.shared.clone() }))
     }
 

@@ -14,7 +14,7 @@ use crate::{
     log::EmbeddedLog,
     options::{OpenError, Options},
     prepare::{Preparer, bytes_of},
-    recovery::{Recovered, SegmentFiles, at, recover},
+    recovery::{Recovered, SegmentFiles, at, full_or, recover, secure},
     segment,
     shared::Shared,
     state::State,
@@ -58,7 +58,10 @@ pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>,
     clean(&*disk, &artifacts, |name| name.ends_with(blobs::UNFINISHED))?;
 
     let recovered = match recover(&*disk, &journal_dir)? {
-        Some(recovered) => recovered,
+        Some(recovered) => {
+            secure(&*disk, &journal_dir, &recovered)?;
+            recovered
+        }
         None => fresh(&*disk, &journal_dir, options.segment_bytes)?,
     };
     start(options, &journal_dir, artifacts, recovered, lock)
@@ -87,18 +90,12 @@ fn clean(disk: &dyn Disk, dir: &Path, is_waste: impl Fn(&str) -> bool) -> Result
 
 fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, OpenError> {
     let bytes = bytes_of(1, segment_bytes);
-    let segment = make_segment(disk, dir, 1, bytes).map_err(|error| full_or(error, dir))?;
+    let segment = make_segment(disk, dir, 1, bytes)
+        .map_err(|error| full_or("write ahead in", error, dir, dir))?;
     let journal_bytes = segment.capacity;
     let (state, at) = (State::default(), segment::HEADER_LEN as u64);
-    Ok(Recovered { state, segment, at, number: 1, ready: None, journal_bytes })
-}
-
-fn full_or(error: io::Error, dir: &Path) -> OpenError {
-    if crate::disk::is_full(&error) {
-        OpenError::Full { dir: dir.into() }
-    } else {
-        at("write ahead in", dir)(error)
-    }
+    let unsure = Vec::new();
+    Ok(Recovered { state, segment, at, number: 1, unsure, ready: None, journal_bytes })
 }
 
 fn start(
@@ -108,10 +105,11 @@ fn start(
     recovered: Recovered,
     lock: Box<dyn LockedFile>,
 ) -> Result<Arc<EmbeddedLog>, OpenError> {
-    let Recovered { state, segment, at: position, number, ready, mut journal_bytes } = recovered;
+    let Recovered { state, segment, at: position, number, ready, mut journal_bytes, .. } =
+        recovered;
     let disk = options.disk.clone();
-    let epoch = state.epoch + 1;
-    let has_reserve = disk.open(&dir.join(segment::RESERVE)).is_ok();
+    let epoch = next_epoch(&state).map_err(at("open", dir))?;
+    let reserve = reserve_there(&*disk, dir);
     let last = segment.id;
     let preparer = Preparer::start(
         disk.clone(),
@@ -119,7 +117,7 @@ fn start(
         (options.segment_bytes, options.reserve_bytes),
         last + 1,
         ready,
-        has_reserve,
+        reserve,
     );
     let preparer = preparer.map_err(at("start a thread for", dir))?;
     let mut journal = Journal::at(segment, position, number, epoch);
@@ -134,10 +132,7 @@ fn start(
         journal_bytes += journal.segment.capacity;
     }
     let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
-    let place = place.map_err(|error| match error {
-        WriteError::Full => OpenError::Full { dir: dir.into() },
-        WriteError::Fatal { what, error } => at(what, dir)(error),
-    })?;
+    let place = place.map_err(|WriteError { what, error }| full_or(what, error, dir, dir))?;
 
     let shared =
         Shared::new(state, Tail::new(options.tail_bytes), SegmentFiles::new(disk, dir.into()));
@@ -152,11 +147,24 @@ fn start(
         preparer,
         dir: dir.into(),
         frame,
+        unsaid: Vec::new(),
         lock,
     };
     let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run());
     let thread = thread.map_err(at("start a thread for", dir))?;
     Ok(EmbeddedLog::of(shared, options, artifacts, thread))
+}
+
+/// Bytes of the reserve, whatever the option says now. One that cannot become a segment is none.
+fn reserve_there(disk: &dyn Disk, dir: &Path) -> Option<u64> {
+    let bytes = disk.open(&dir.join(segment::RESERVE)).and_then(|file| file.len()).ok()?;
+    (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes).then_some(bytes)
+}
+
+/// No store is opened so often; one that says so must not begin with generations that were there before.
+fn next_epoch(state: &State) -> io::Result<u64> {
+    let next = u32::try_from(state.epoch).ok().and_then(|epoch| epoch.checked_add(1));
+    next.map(u64::from).ok_or_else(|| io::Error::other("it was opened as often as can be counted"))
 }
 
 /// The opening frame may use the reserve: recovery needs no free space.

@@ -14,7 +14,8 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Of one file of the journal: 64 MiB. A larger frame gets a larger file.
     pub segment_bytes: u64,
-    /// Kept for progress, trims and deletes when the disk is full: 64 MiB. 0: none.
+    /// Kept for progress, trims and deletes when the disk is full: 64 MiB. 0: none is made. One that is
+    /// there stays as large as it was made, until it is used.
     pub reserve_bytes: u64,
     /// The newest frames in memory: 128 MiB.
     pub tail_bytes: usize,

@@ -38,6 +38,9 @@ pub(crate) struct Rules<'a> {
     pub(crate) body_bytes_max: usize,
     /// Of all function state.
     pub(crate) state_bytes_max: u64,
+    /// Leases that were given back when there was no room to say so. Said with plenty of it, before
+    /// all else of the frame.
+    pub(crate) unsaid: &'a [Right],
     pub(crate) is_current: &'a dyn Fn(&Right) -> bool,
     pub(crate) is_in_use: &'a dyn Fn(&CursorName) -> bool,
 }
@@ -54,6 +57,9 @@ pub(crate) fn plan<'r>(
     let mut planner =
         Planner { state, rules, draft: Draft::over(state), put: Put(body), topics: Vec::new() };
     let mut outcomes = Vec::new();
+    if rules.storage == Storage::Plenty {
+        rules.unsaid.iter().for_each(|right| planner.release_late(right));
+    }
     for request in requests {
         let is_first = outcomes.is_empty();
         let is_full = planner.put.0.len() - begin >= rules.body_bytes_max;
@@ -195,6 +201,14 @@ impl Planner<'_> {
         // Of this lease or one whose process crashed: whichever it was, this one was handed over.
         let is_held = self.state.part(&right.seat).is_some_and(|part| part.is_held);
         if is_held && (self.rules.is_current)(right) {
+            self.put.released(&right.seat);
+        }
+    }
+
+    /// Unless a later lease has settled since, whose word it is then.
+    fn release_late(&mut self, right: &Right) {
+        let part = self.state.part(&right.seat);
+        if part.is_some_and(|part| part.is_held && part.generation <= right.generation) {
             self.put.released(&right.seat);
         }
     }

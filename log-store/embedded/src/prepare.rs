@@ -40,33 +40,32 @@ struct Shared {
 /// What lies between the writer and the thread.
 #[derive(Debug)]
 struct Desk {
-    /// The segment that is wanted next: id and bytes.
-    want: (u64, u64),
+    /// Id of the segment that is wanted next.
+    next: u64,
+    /// That segment. Stays here while a larger one is made, which may fail.
     ready: Option<Segment>,
-    has_reserve: bool,
+    /// How large it must be for a frame that waits for it.
+    needed: u64,
+    /// Bytes of the reserve that is there: it may have been made under another option.
+    reserve: Option<u64>,
     /// Why nothing can be prepared right now. Tried again by and by.
     failed: Option<LogUnavailable>,
     is_over: bool,
 }
 
 impl Preparer {
-    /// `next` is the id of the next segment; `ready` is that segment if it is there already.
+    /// `next` is the id of the next segment; `ready` is that segment if it is there already. `reserve`
+    /// are the bytes of the reserve's file, if there is one that can become a segment.
     pub(crate) fn start(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         (segment_bytes, reserve_bytes): (u64, u64),
         next: u64,
         ready: Option<Segment>,
-        has_reserve: bool,
+        reserve: Option<u64>,
     ) -> io::Result<Self> {
-        let desk = Desk {
-            want: (next, bytes_of(next, segment_bytes)),
-            ready,
-            has_reserve: has_reserve || reserve_bytes == 0,
-            failed: None,
-            is_over: false,
-        };
-        let has_reserve = AtomicBool::new(desk.has_reserve);
+        let desk = Desk { next, ready, needed: 0, reserve, failed: None, is_over: false };
+        let has_reserve = AtomicBool::new(reserve.is_some());
         let (desk, changed) = (Mutex::new(desk), Condvar::new());
         let shared = Arc::new(Shared {
             disk,
@@ -86,63 +85,71 @@ impl Preparer {
     /// The next segment, with room for at least `capacity` bytes. Waits while it is being prepared.
     ///
     /// # Errors
-    /// Why it cannot be prepared now.
+    /// Why it cannot be prepared now. One that is ready and too small for this frame stays for others.
     pub(crate) fn take(&self, capacity: u64) -> Result<Segment, LogUnavailable> {
         let mut desk = self.shared.desk();
-        loop {
-            match desk.ready.take() {
-                Some(segment) if segment.capacity >= capacity => {
-                    desk.want = self.shared.after(segment.id);
-                    self.shared.changed.notify_all();
-                    return Ok(segment);
-                }
-                Some(_) => {
-                    // Too small for this one frame: a larger one replaces it.
-                    desk.want.1 = capacity;
-                    self.shared.changed.notify_all();
-                }
-                None => {
-                    if desk.want.1 < capacity {
-                        desk.want.1 = capacity;
-                        self.shared.changed.notify_all();
-                    }
-                    if let Some(why) = &desk.failed {
-                        return Err(why.clone());
-                    }
-                    if desk.is_over {
-                        return Err(LogUnavailable::Closed);
-                    }
-                    desk = self.shared.wait(desk);
-                }
+        let taken = loop {
+            if let Some(segment) = desk.take_ready(capacity) {
+                break Ok(segment);
             }
-        }
+            if let Some(why) = &desk.failed {
+                break Err(why.clone());
+            }
+            if desk.is_over {
+                break Err(LogUnavailable::Closed);
+            }
+            desk.needed = capacity;
+            self.shared.changed.notify_all();
+            desk = self.shared.wait(desk);
+        };
+        desk.needed = 0;
+        self.shared.changed.notify_all();
+        taken
     }
 
     /// What everybody must leave free in a segment of this capacity: as long as there is no reserve,
     /// what needs no space must find room there.
     pub(crate) fn kept_free(&self, capacity: u64) -> u64 {
-        let has_reserve = self.shared.has_reserve.load(Ordering::Relaxed);
-        if has_reserve { 0 } else { self.shared.reserve_bytes.min(capacity / 4) }
+        match self.kept_for_openings() {
+            0 => 0,
+            kept => self.shared.reserve_bytes.min(capacity / 4).max(kept),
+        }
     }
 
-    /// Turns the reserve into the next segment, if it is there and large enough.
+    /// What also those must leave free who need no space.
+    pub(crate) fn kept_for_openings(&self) -> u64 {
+        let has_reserve = self.shared.has_reserve.load(Ordering::Relaxed);
+        if has_reserve { 0 } else { segment::KEPT_FOR_OPENINGS }
+    }
+
+    /// Turns the reserve into the next segment, if it is there and large enough. Gives the next segment
+    /// itself if that has become ready meanwhile.
     pub(crate) fn take_reserve(&self, capacity: u64) -> Option<Segment> {
         let Shared { disk, dir, .. } = &*self.shared;
         // Under the lock: the thread must not give the same id to another file.
         let mut desk = self.shared.desk();
-        if !desk.has_reserve || self.shared.reserve_bytes < capacity {
+        if let Some(segment) = desk.take_ready(capacity) {
+            self.shared.changed.notify_all();
+            return Some(segment);
+        }
+        if desk.reserve.is_none_or(|bytes| bytes < capacity) {
             return None;
         }
-        let id = desk.want.0;
+        // Too small, and its name goes to the reserve now.
+        desk.ready = None;
+        let path = dir.join(segment::RESERVE);
         let segment = disk
-            .open(&dir.join(segment::RESERVE))
-            .and_then(|file| name_segment(&**disk, dir, segment::RESERVE, file, id));
+            .open(&path)
+            .and_then(|file| name_segment(&**disk, dir, segment::RESERVE, file, desk.next));
+        // Also after an error it may have another name.
+        if segment.is_ok() || disk.open(&path).is_err() {
+            desk.reserve = None;
+            self.shared.has_reserve.store(false, Ordering::Relaxed);
+        }
+        self.shared.changed.notify_all();
         match segment {
             Ok(segment) => {
-                desk.has_reserve = false;
-                self.shared.has_reserve.store(false, Ordering::Relaxed);
-                desk.want = self.shared.after(id);
-                self.shared.changed.notify_all();
+                desk.next += 1;
                 Some(segment)
             }
             Err(error) => {
@@ -150,6 +157,25 @@ impl Preparer {
                 None
             }
         }
+    }
+}
+
+impl Desk {
+    /// The next segment, if it is there and large enough.
+    fn take_ready(&mut self, capacity: u64) -> Option<Segment> {
+        let segment = self.ready.take_if(|segment| segment.capacity >= capacity)?;
+        self.next += 1;
+        Some(segment)
+    }
+
+    /// The segment that must be made, if any.
+    fn wanted(&self, segment_bytes: u64) -> Option<Work> {
+        let is_fine = |segment: &Segment| segment.capacity >= self.needed;
+        if self.ready.as_ref().is_some_and(is_fine) {
+            return None;
+        }
+        let bytes = bytes_of(self.next, segment_bytes).max(self.needed);
+        Some(Work::Segment { id: self.next, bytes })
     }
 }
 
@@ -167,8 +193,13 @@ impl Drop for Preparer {
 /// What the thread does next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
-    Segment { id: u64, bytes: u64 },
+    Segment {
+        id: u64,
+        bytes: u64,
+    },
     Reserve,
+    /// Removes what was begun of a segment that nobody wants any more.
+    Clear,
 }
 
 /// What was begun of each.
@@ -181,7 +212,7 @@ struct Begun {
 impl Begun {
     fn slot(&mut self, work: Work) -> &mut Option<(Work, Zeros)> {
         match work {
-            Work::Segment { .. } => &mut self.segment,
+            Work::Segment { .. } | Work::Clear => &mut self.segment,
             Work::Reserve => &mut self.reserve,
         }
     }
@@ -192,19 +223,17 @@ impl Shared {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is wanted after this segment.
-    fn after(&self, id: u64) -> (u64, u64) {
-        (id + 1, bytes_of(id + 1, self.segment_bytes))
-    }
-
     fn wait<'a>(&self, desk: MutexGuard<'a, Desk>) -> MutexGuard<'a, Desk> {
         self.changed.wait(desk).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self) {
         let mut begun = Begun::default();
-        while let Some(work) = self.next_work() {
-            if let Err(error) = self.do_some(work, &mut begun) {
+        while let Some(work) = self.next_work(&begun) {
+            if work == Work::Clear {
+                begun.segment = None;
+                self.forget(work);
+            } else if let Err(error) = self.do_some(work, &mut begun) {
                 let slot = begun.slot(work);
                 // Keeps what it has when the disk is full, and goes on there when it is not.
                 let is_kept = slot.as_ref().is_some_and(|(_, zeros)| !zeros.is_spoiled);
@@ -218,19 +247,23 @@ impl Shared {
     }
 
     /// Waits for work. `None`: it is over.
-    fn next_work(&self) -> Option<Work> {
+    fn next_work(&self, begun: &Begun) -> Option<Work> {
         let mut desk = self.desk();
         loop {
             if desk.is_over {
                 return None;
             }
-            if desk.ready.is_none() {
-                let (id, bytes) = desk.want;
-                return Some(Work::Segment { id, bytes });
+            if let Some(work) = desk.wanted(self.segment_bytes) {
+                return Some(work);
             }
-            if !desk.has_reserve {
+            if begun.segment.is_some() {
+                return Some(Work::Clear);
+            }
+            if desk.reserve.is_none() && self.reserve_bytes > 0 {
                 return Some(Work::Reserve);
             }
+            // Whatever failed is not wanted any more: who asks next has it tried.
+            desk.failed = None;
             desk = self.wait(desk);
         }
     }
@@ -240,6 +273,7 @@ impl Shared {
         let (name, bytes) = match work {
             Work::Segment { bytes, .. } => (segment::UNFINISHED, bytes),
             Work::Reserve => (segment::RESERVE_UNFINISHED, self.reserve_bytes),
+            Work::Clear => return Ok(()),
         };
         let slot = begun.slot(work);
         if slot.as_ref().is_none_or(|(of, _)| *of != work) {
@@ -252,16 +286,18 @@ impl Shared {
         let Some((_, zeros)) = slot.take() else { return Ok(()) };
         let mut desk = self.desk();
         match work {
-            Work::Segment { id, bytes } if desk.want == (id, bytes) => {
+            Work::Segment { id, .. } if desk.wanted(self.segment_bytes) == Some(work) => {
+                // What was ready loses its name, perhaps also when this fails.
+                desk.ready = None;
                 let file = zeros.into_file();
                 desk.ready = Some(name_segment(&*self.disk, &self.dir, name, file, id)?);
             }
-            // Wanted no more: begun again under its new number.
-            Work::Segment { .. } => {}
+            // Wanted no more: begun again under its new number, or not at all.
+            Work::Segment { .. } | Work::Clear => {}
             Work::Reserve => {
                 self.disk.rename(&self.dir.join(name), &self.dir.join(segment::RESERVE))?;
                 self.disk.sync_dir(&self.dir)?;
-                desk.has_reserve = true;
+                desk.reserve = Some(bytes);
                 self.has_reserve.store(true, Ordering::Relaxed);
             }
         }
@@ -274,7 +310,7 @@ impl Shared {
 
     fn forget(&self, work: Work) {
         let name = match work {
-            Work::Segment { .. } => segment::UNFINISHED,
+            Work::Segment { .. } | Work::Clear => segment::UNFINISHED,
             Work::Reserve => segment::RESERVE_UNFINISHED,
         };
         // At worst it takes room until the next opening.
@@ -313,3 +349,6 @@ pub(crate) fn unavailable(error: &io::Error) -> LogUnavailable {
         LogUnavailable::Away { why: error.to_string(), retry_after: RETRY_AFTER }
     }
 }
+
+#[cfg(test)]
+mod tests;

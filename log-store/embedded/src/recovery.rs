@@ -10,7 +10,8 @@ use std::{
 };
 
 use crate::{
-    disk::Disk,
+    disk::{Disk, is_full},
+    frame::{self, Header},
     journal::Segment,
     options::OpenError,
     segment,
@@ -27,6 +28,8 @@ pub(crate) struct Recovered {
     pub(crate) at: u64,
     /// Of the next frame.
     pub(crate) number: u64,
+    /// Frames that are there and were perhaps never synced: no later one says so. At most the last.
+    pub(crate) unsure: Vec<Place>,
     /// The segment after it, if it was prepared.
     pub(crate) ready: Option<Segment>,
     /// Of all segments up to that one.
@@ -39,11 +42,10 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     if segments.is_empty() {
         return Ok(None);
     }
-    let mut fold = Fold { state: State::default(), number: 1, durable_to: 0, tail: (0, 0) };
+    let mut fold = Fold::new();
     for (nth, segment) in segments.iter().enumerate() {
-        if !fold.take_segment(dir, nth, segment)? && nth > 0 {
-            break;
-        }
+        // Also behind one without frames: the number says which is the next, wherever it lies.
+        fold.take_segment(dir, nth, segment)?;
     }
     let (nth, at) = fold.tail;
     refuse_lost_frames(dir, &segments, &fold)?;
@@ -51,8 +53,40 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     let mut rest = segments.into_iter().skip(nth);
     let missing = || OpenError::Missing { file: dir.join(segment::file_name(1)) };
     let segment = rest.next().ok_or_else(missing)?;
-    let Fold { state, number, .. } = fold;
-    Ok(Some(Recovered { state, segment, at, number, ready: rest.next(), journal_bytes }))
+    let Fold { state, number, unsure, .. } = fold;
+    Ok(Some(Recovered { state, segment, at, number, unsure, ready: rest.next(), journal_bytes }))
+}
+
+/// Makes durable what recovery keeps: the opening will say that it is, and it will be served. Written
+/// again, as it may be in memory only and count as clean there: a sync that failed in an earlier
+/// process leaves it so. The names are synced, too: that process may have ended before it did.
+pub(crate) fn secure(disk: &dyn Disk, dir: &Path, kept: &Recovered) -> Result<(), OpenError> {
+    for place in &kept.unsure {
+        let path = dir.join(segment::file_name(place.segment));
+        let segment = if place.segment == kept.segment.id {
+            kept.segment.clone()
+        } else {
+            open_segment(disk, dir, place.segment)?
+        };
+        let (at_frame, mut frame) = (u64::from(place.at), vec![0; place.len as usize]);
+        segment.file.read_at(at_frame, &mut frame).map_err(at("read", &path))?;
+        // What is not what was read a moment ago must not replace it.
+        frame::check(&frame, segment.salt).map_err(|why| OpenError::Damaged {
+            file: path.clone(),
+            at: at_frame,
+            why: why.to_string(),
+        })?;
+        let written = segment.file.write_at(at_frame, &frame).and_then(|()| segment.file.sync());
+        written.map_err(|error| full_or("write again", error, dir, &path))?;
+    }
+    let path = dir.join(segment::file_name(kept.segment.id));
+    kept.segment.file.sync().map_err(at("sync", &path))?;
+    disk.sync_dir(dir).map_err(at("sync", dir))
+}
+
+/// Whether it is for want of room is for a person to know.
+pub(crate) fn full_or(act: &'static str, error: io::Error, dir: &Path, path: &Path) -> OpenError {
+    if is_full(&error) { OpenError::Full { dir: dir.into() } } else { at(act, path)(error) }
 }
 
 /// All segments, by id.
@@ -103,27 +137,29 @@ struct Fold {
     number: u64,
     /// The largest that any frame says.
     durable_to: u64,
+    /// Beyond that.
+    unsure: Vec<Place>,
     /// Where the next frame goes: the segment's place in the list, and the position.
     tail: (usize, u64),
 }
 
 impl Fold {
-    /// Takes the frames that follow in a segment; whether there was one.
-    fn take_segment(
-        &mut self,
-        dir: &Path,
-        nth: usize,
-        segment: &Segment,
-    ) -> Result<bool, OpenError> {
+    fn new() -> Self {
+        let (state, unsure) = (State::default(), Vec::new());
+        Self { state, number: 1, durable_to: 0, unsure, tail: (0, 0) }
+    }
+
+    /// Takes the frames that follow in a segment.
+    fn take_segment(&mut self, dir: &Path, nth: usize, segment: &Segment) -> Result<(), OpenError> {
         let path = dir.join(segment::file_name(segment.id));
         let mut scan = Scan::new(segment, path.clone());
         let mut position = segment::HEADER_LEN as u64;
         let mut has_frames = false;
-        while let Found::Frame(header, body) = scan.frame_at(position)? {
+        loop {
+            let (number, epoch) = (self.number, self.state.epoch);
             // What a cut left behind has an older epoch than what was written over it.
-            if header.number != self.number || header.epoch < self.state.epoch {
-                break;
-            }
+            let is_next = |header: &Header| header.number == number && header.epoch >= epoch;
+            let Found::Frame(header, body) = scan.frame_at(position, is_next)? else { break };
             let damaged =
                 |why: String| OpenError::Damaged { file: path.clone(), at: position, why };
             let narrow = |number: u64| {
@@ -140,7 +176,10 @@ impl Fold {
             if header.epoch != self.state.epoch {
                 return Err(damaged(format!("frame {} is of no opening", header.number)));
             }
-            self.durable_to = self.durable_to.max(header.durable_to);
+            let durable_to = self.durable_to.max(header.durable_to);
+            self.durable_to = durable_to;
+            self.unsure.push(place);
+            self.unsure.retain(|place| place.frame > durable_to);
             self.number += 1;
             position += header.total() as u64;
             has_frames = true;
@@ -148,7 +187,7 @@ impl Fold {
         if has_frames || nth == 0 {
             self.tail = (nth, position);
         }
-        Ok(has_frames)
+        Ok(())
     }
 }
 

@@ -8,6 +8,9 @@ use crate::wire::{Malformed, Take};
 
 /// The header has a block of its own: no later write touches it.
 pub(crate) const HEADER_LEN: usize = 4096;
+/// What everybody leaves free at the end of a segment as long as there is no reserve: a full disk must
+/// not keep a log from being opened and closed, some dozens of times.
+pub(crate) const KEPT_FOR_OPENINGS: u64 = 4096;
 const USED: usize = 36;
 const IS_RESERVE: u32 = 1;
 const MAGIC: [u8; 8] = *b"MILLSEG\0";

@@ -16,10 +16,10 @@ use crate::{
     frame,
     journal::{Journal, Segment, WriteError},
     options::{Fatal, Options},
-    plan::{self, RETRY_AFTER, Rules, Storage},
+    plan::{self, Rules, Storage},
     prepare::Preparer,
     queue::Job,
-    request::{Outcome, Request},
+    request::{Outcome, Request, Right},
     segment,
     shared::Shared,
     state::Place,
@@ -34,6 +34,9 @@ pub(crate) struct Writer {
     pub(crate) dir: PathBuf,
     /// The frame that is being made; its buffer goes round with the tail.
     pub(crate) frame: Vec<u8>,
+    /// Leases that were given back without a word, for want of room: the next one to settle would hear
+    /// of a crash. One per seat at most.
+    pub(crate) unsaid: Vec<Right>,
     /// The directory is ours until this thread has ended.
     pub(crate) lock: Box<dyn LockedFile>,
 }
@@ -78,41 +81,51 @@ impl Writer {
             match self.commit(jobs) {
                 Ok(false) => {}
                 Ok(true) => return End::Closed,
-                Err((what, error)) => return End::Fatal { what, error },
+                Err(WriteError { what, error }) => return End::Fatal { what, error },
             }
         }
         End::Abandoned
     }
 
     /// Makes one frame of the first jobs and answers them; whether the log is closed now.
-    fn commit(&mut self, jobs: &mut VecDeque<Job>) -> Result<bool, (&'static str, io::Error)> {
+    fn commit(&mut self, jobs: &mut VecDeque<Job>) -> Result<bool, WriteError> {
         let mut planned = self.plan(jobs, Storage::Plenty);
+        let mut has_said = !self.unsaid.is_empty();
+        let mut is_exhausted = false;
         if let Err(why) = self.find_room(planned.body_len) {
+            has_said = false;
             planned = self.plan(jobs, Storage::Reserve(why.clone()));
-            if !self.find_reserve(planned.body_len) {
+            let is_close = matches!(jobs.front(), Some(Job { request: Request::Close, .. }));
+            if !self.find_reserve(planned.body_len, is_close) {
                 planned = self.plan(jobs, Storage::Exhausted(why));
+                is_exhausted = true;
             }
         }
-        match self.write(planned.body_len) {
-            Ok(Some(place)) => self.publish(place, planned.body_len),
-            Ok(None) => {}
-            Err(WriteError::Full) => {
-                let why = LogUnavailable::StorageFull { retry_after: RETRY_AFTER };
-                planned = self.plan(jobs, Storage::Exhausted(why));
-            }
-            Err(WriteError::Fatal { what, error }) => return Err((what, error)),
+        if let Some(place) = self.write(planned.body_len)? {
+            self.publish(place, planned.body_len);
+        }
+        if has_said {
+            self.unsaid.clear();
         }
         let mut is_closed = false;
         for outcome in planned.outcomes {
             let Some(Job { request, reply, .. }) = jobs.pop_front() else { break };
             match &request {
                 Request::Release(right) => {
+                    if is_exhausted {
+                        self.keep_unsaid(right);
+                    }
                     self.shared.leases.release(&self.shared.state(), right);
                 }
                 Request::DeleteCursor(cursor) if outcome == Outcome::DeleteCursor(Ok(())) => {
                     self.shared.leases.cursor_deleted(&self.shared.state(), cursor);
                 }
-                Request::Close => is_closed = true,
+                Request::Close => {
+                    is_closed = true;
+                    if is_exhausted {
+                        tracing::warn!("the disk is full: a clean end will look like a crash");
+                    }
+                }
                 _ => {}
             }
             if is_closed {
@@ -126,6 +139,11 @@ impl Writer {
         Ok(is_closed)
     }
 
+    fn keep_unsaid(&mut self, right: &Right) {
+        self.unsaid.retain(|unsaid| unsaid.seat != right.seat);
+        self.unsaid.push(right.clone());
+    }
+
     fn plan(&mut self, jobs: &VecDeque<Job>, storage: Storage) -> Planned {
         frame::begin(&mut self.frame);
         let leases = &self.shared.leases;
@@ -135,6 +153,7 @@ impl Writer {
             storage,
             body_bytes_max: self.options.group_bytes,
             state_bytes_max: self.options.state_bytes_max,
+            unsaid: &self.unsaid,
             is_current: &|right| leases.is_current(right),
             is_in_use: &|cursor| leases.is_in_use(cursor),
         };
@@ -159,9 +178,11 @@ impl Writer {
         Ok(())
     }
 
-    /// The same for what may use the reserve.
-    fn find_reserve(&mut self, body_len: usize) -> bool {
-        if body_len == 0 || self.journal.fits(body_len) {
+    /// The same for what may use the reserve. The last word may use what is kept for openings, too: it
+    /// comes as seldom.
+    fn find_reserve(&mut self, body_len: usize, is_close: bool) -> bool {
+        let kept_free = if is_close { 0 } else { self.preparer.kept_for_openings() };
+        if body_len == 0 || self.journal.fits_before(kept_free, body_len) {
             return true;
         }
         let Some(reserve) = self.preparer.take_reserve(capacity_for(body_len)) else {
@@ -196,9 +217,9 @@ impl Writer {
     }
 }
 
-/// A segment that holds a frame of this body.
+/// A segment that holds a frame of this body, and what is kept.
 fn capacity_for(body_len: usize) -> u64 {
-    (segment::HEADER_LEN + frame::total(body_len)) as u64
+    (segment::HEADER_LEN + frame::total(body_len)) as u64 + segment::KEPT_FOR_OPENINGS
 }
 
 /// A thread that waits for the disk must not wait for a guest's time slice as well. Where it is not

@@ -20,7 +20,9 @@ pub trait Fixture: Send + Sync + 'static {
 
     /// Ends the process that has the store open, as `kill -9` would: no close, no last word. From now
     /// on [`Fixture::open`] gives what it left. Leases, members and the old `Arc`s may still live:
-    /// whatever they do now must not reach what is opened next (a copy of the directory does).
+    /// whatever they do now must not reach what is opened next. A copy of the directory does, if all
+    /// writes, renames and removals are held while it is made: a process leaves what was at one moment,
+    /// and a copy of several would show a log what no crash can.
     async fn crash(&self) {
         unimplemented!("this log keeps nothing over a crash");
     }

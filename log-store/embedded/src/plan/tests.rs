@@ -21,6 +21,7 @@ fn rules(storage: Storage) -> Rules<'static> {
         storage,
         body_bytes_max: 1 << 20,
         state_bytes_max: 2_000,
+        unsaid: &[],
         is_current: &|_| true,
         is_in_use: &|_| false,
     }
@@ -165,6 +166,28 @@ fn a_full_disk_refuses_what_needs_space_and_nothing_else() {
 }
 
 #[test]
+fn a_lease_that_was_given_back_without_a_word_is_said_once_there_is_room() {
+    let mut state = begun();
+    done(&mut state, &[settle("c", 1, 0), settle("d", 1, 0)]);
+    let is_held = |state: &State, cursor| state.part(&right(cursor).seat).expect("there").is_held;
+    let why = LogUnavailable::StorageFull { retry_after: Duration::from_secs(1) };
+    // The one of `c` was followed by another that has settled since.
+    let later = Right { generation: Generation(2), ..right("c") };
+    let Request::Settle { settlement, .. } = settle("c", 1, 0) else { panic!() };
+    done(&mut state, &[Request::Settle { right: later, settlement }]);
+    let unsaid = [right("c"), right("d"), right("never-settled")];
+    let with = |storage| Rules { unsaid: &unsaid, ..rules(storage) };
+    let progress = [settle("e", 1, 0)];
+    let (_, said) = plan_of(&state, &with(Storage::Reserve(why.clone())), &progress);
+    assert_eq!(said, plan_of(&state, &rules(Storage::Reserve(why)), &progress).1);
+    let (outcomes, body) = plan_of(&state, &with(Storage::Plenty), &[append(1)]);
+    assert_eq!(outcomes.len(), 1);
+    state.apply(place(), &body).expect("it fits");
+    assert!(!is_held(&state, "d"), "its word is said");
+    assert!(is_held(&state, "c"), "a later lease holds it");
+}
+
+#[test]
 fn function_state_has_a_bound() {
     let mut state = begun();
     let write = |name: &str, bytes: Option<usize>| {
@@ -182,6 +205,27 @@ fn function_state_has_a_bound() {
     assert!(is_ok(&done(&mut state, &[write("a", None)])));
     assert_eq!(state.state_bytes, 0);
     assert!(is_ok(&done(&mut state, &[write("b", Some(1_000))])));
+}
+
+#[test]
+fn of_two_writes_to_one_key_the_later_counts_and_what_was_there_counts_once() {
+    let mut state = begun();
+    let write = |bytes: &[usize]| {
+        let Request::Settle { right, mut settlement } = settle("c", 0, 0) else { panic!() };
+        let at = |name: &str| StateKey { key: None, name: name.into() };
+        let writes = bytes.iter().map(|bytes| Some(Bytes::from(vec![1; *bytes])));
+        settlement.state.extend(writes.map(|value| StateWrite { at: at("a"), value }));
+        Request::Settle { right, settlement }
+    };
+    assert!(matches!(done(&mut state, &[write(&[900])])[..], [Outcome::Settle(Ok(_))]));
+    // The old value leaves once: what two writes took off would make room for far too much.
+    let refused = done(&mut state, &[write(&[100, 1_900])]);
+    assert!(matches!(refused[..], [Outcome::Settle(Err(SettleError::NotApplied { .. }))]));
+    assert!(state.state_bytes <= 2_000);
+    // And the earlier one never lies anywhere.
+    let taken = done(&mut state, &[write(&[1_500, 1_500, 10])]);
+    assert!(matches!(taken[..], [Outcome::Settle(Ok(_))]));
+    assert_eq!(state.state_bytes, 10 + 1 + 128);
 }
 
 #[test]

@@ -37,11 +37,17 @@ impl<'a> Scan<'a> {
         Self { segment, path, window: Vec::new(), base: 0 }
     }
 
-    pub(super) fn frame_at(&mut self, position: u64) -> Result<Found<'_>, OpenError> {
+    /// The frame at `position`, if its header `may_be` one that is looked for: of what a cut or another
+    /// log left there, no body is read, whatever length it states.
+    pub(super) fn frame_at(
+        &mut self,
+        position: u64,
+        may_be: impl FnOnce(&Header) -> bool,
+    ) -> Result<Found<'_>, OpenError> {
         let Some(head) = self.bytes(position, HEADER_LEN)? else { return Ok(Found::Nothing) };
         let Ok(header) = frame::parse_header(head) else { return Ok(Found::Nothing) };
         let (id, salt) = (self.segment.id, self.segment.salt);
-        if header.segment != id {
+        if header.segment != id || !may_be(&header) {
             return Ok(Found::Nothing);
         }
         let Some(whole) = self.bytes(position, header.total())? else {
@@ -65,11 +71,12 @@ impl<'a> Scan<'a> {
         let mut durable_to = 0;
         let mut position = from.next_multiple_of(ALIGN as u64);
         while let Some(candidate) = self.next_magic(position)? {
-            if let Found::Frame(header, _) = self.frame_at(candidate)?
-                && header.number >= number
-                && header.epoch >= epoch
-            {
-                durable_to = durable_to.max(header.durable_to);
+            let says_more = |header: &Header| {
+                let follows = header.number >= number && header.epoch >= epoch;
+                follows && header.durable_to > durable_to
+            };
+            if let Found::Frame(header, _) = self.frame_at(candidate, says_more)? {
+                durable_to = header.durable_to;
             }
             position = candidate + ALIGN as u64;
         }
@@ -121,5 +128,71 @@ impl<'a> Scan<'a> {
             read.map_err(at("read", &self.path))?;
         }
         Ok(is_inside(self.base, &self.window).and_then(|range| self.window.get(range)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use super::*;
+    use crate::disk::DiskFile;
+
+    /// Bytes in memory that count how many of them are read.
+    #[derive(Debug)]
+    struct Counted {
+        bytes: Vec<u8>,
+        read: AtomicUsize,
+    }
+
+    impl DiskFile for Counted {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+        fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+            let at = usize::try_from(at).expect("short");
+            into.copy_from_slice(&self.bytes[at..at + into.len()]);
+            self.read.fetch_add(into.len(), Ordering::Relaxed);
+            Ok(())
+        }
+        fn write_at(&self, _at: u64, _bytes: &[u8]) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn sync(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn of_frames_that_cannot_be_looked_for_no_body_is_read() {
+        let mut stale = Vec::new();
+        frame::begin(&mut stale);
+        let body_len = 6 * WINDOW;
+        stale.resize(HEADER_LEN + body_len, 7);
+        frame::finish(&mut stale, body_len, 1, 1, 5, 2, 4);
+        stale.resize(8 * WINDOW, 0);
+        let counted = Arc::new(Counted { bytes: stale, read: AtomicUsize::new(0) });
+        let (file, capacity) = (counted.clone(), 8 * WINDOW as u64);
+        let segment = Segment { file, id: 1, salt: 1, capacity, is_reserve: false };
+        let read = || counted.read.swap(0, Ordering::Relaxed);
+        let scan = || Scan::new(&segment, PathBuf::new());
+        let mut found = scan();
+        assert!(matches!(found.frame_at(0, |header| header.number == 5), Ok(Found::Frame(..))));
+        assert!(read() >= body_len);
+        let mut found = scan();
+        assert!(matches!(found.frame_at(0, |header| header.number == 6), Ok(Found::Nothing)));
+        assert_eq!(read(), WINDOW);
+        for (number, epoch) in [(6, 2), (5, 3)] {
+            assert_eq!(scan().durable_to_after(0, number, epoch).expect("read"), 0);
+            // Each byte once, as it is searched.
+            assert!(read() <= 9 * WINDOW, "for frame {number} of epoch {epoch}");
+        }
+        assert_eq!(scan().durable_to_after(0, 5, 2).expect("read"), 4);
     }
 }

@@ -56,6 +56,9 @@ impl State {
         match entry {
             Entry::Opened { epoch } => {
                 ensure(epoch > self.epoch, "an opening has an epoch that was there before")?;
+                // It is the upper half of a generation.
+                let is_one = u32::try_from(epoch).is_ok();
+                ensure(is_one, "an opening has an epoch that leaves no room for generations")?;
                 self.epoch = epoch;
             }
             Entry::Closed => {

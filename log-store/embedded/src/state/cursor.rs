@@ -1,5 +1,5 @@
 //! One cursor: how far it has come everywhere, and what its consumers left with each partition.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use log_contract::{Generation, Memo, PartitionId, Progress, StateKey, StateWrite, TopicId};
@@ -55,12 +55,15 @@ impl Part {
     }
 }
 
-/// By how much these writes let function state grow, at most.
+/// By how much these writes let function state grow: of two to one key only the later one stays.
 pub(crate) fn growth(part: Option<&Part>, writes: &[StateWrite]) -> u64 {
     let (mut more, mut less) = (0, 0);
-    for StateWrite { at, value } in writes {
-        more += value.as_ref().map_or(0, |value| bytes_of(at, value));
-        less += part.map_or(0, |part| part.bytes_at(at));
+    let mut seen = HashSet::with_capacity(writes.len());
+    for StateWrite { at, value } in writes.iter().rev() {
+        if seen.insert(at) {
+            more += value.as_ref().map_or(0, |value| bytes_of(at, value));
+            less += part.map_or(0, |part| part.bytes_at(at));
+        }
     }
     more.saturating_sub(less)
 }

@@ -53,3 +53,15 @@ fn a_trim_takes_whole_batches_and_counts_what_it_cuts_off_one() {
     push(&mut partition, 3, 1, 300);
     assert_eq!(partition.bounds().end, Offset(10));
 }
+
+#[test]
+fn an_epoch_leaves_room_for_generations() {
+    let place = Place { frame: 1, segment: 1, at: 0, len: 0 };
+    let opened = |epoch| {
+        let mut body = Vec::new();
+        crate::entry::Put(&mut body).opened(epoch);
+        State::default().apply(place, &body).map(|_| ())
+    };
+    opened(u64::from(u32::MAX)).expect("the last of all");
+    opened(1 << 32).expect_err("it would spill over");
+}

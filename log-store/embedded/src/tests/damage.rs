@@ -282,3 +282,35 @@ fn a_zero_length_segment_is_refused_by_name() {
     let made = journal::make_segment(&OsDisk, dir.path(), 1, 16 << 10).expect("made");
     assert_eq!((made.id, made.capacity), (1, 16 << 10));
 }
+
+/// Where a writer went on to the next segment, wrote nothing there, and then needed a larger one.
+#[tokio::test]
+async fn frames_behind_a_segment_without_frames_are_found() {
+    let dir = tempfile::tempdir().expect("a directory");
+    drop(open(dir.path()));
+    let journal = dir.path().join("journal");
+    let found = recover(&OsDisk, &journal).expect("whole").expect("there");
+    for id in [2, 3] {
+        journal::make_segment(&OsDisk, &journal, id, 16 << 10).expect("made");
+    }
+    let third = recovery::open_segment(&OsDisk, &journal, 3).expect("whole");
+    let (mut frame, mut state) = (Vec::new(), found.state.clone());
+    frame::begin(&mut frame);
+    let spec = TopicSpec::new(TopicName::parse("t").expect("a name"), 1);
+    let info = log_contract::TopicInfo { id: TopicId(1), spec };
+    Put(&mut frame).topic(crate::entry::Kind::TopicCreated, &info);
+    let len = frame.len() - frame::HEADER_LEN;
+    frame::finish(&mut frame, len, third.salt, 3, found.number, state.epoch, found.number - 1);
+    let at = segment::HEADER_LEN as u64;
+    third.file.write_at(at, &frame).expect("written");
+    let place = found.unsure[0];
+    state.apply(place, &frame[frame::HEADER_LEN..frame::HEADER_LEN + len]).expect("it fits");
+
+    let again = recover(&OsDisk, &journal).expect("nothing is lost").expect("there");
+    assert_eq!((again.state, again.number), (state, found.number + 1));
+    assert_eq!((again.segment.id, again.at), (3, at + frame.len() as u64));
+    let log = open(dir.path());
+    append(&log, TopicId(1), &["on"]).await;
+    drop(log);
+    assert_eq!(values(&open(dir.path()), first_of(TopicId(1))).await, ["on"]);
+}

@@ -1,6 +1,9 @@
 //! The log as a whole, seen from inside: what recovery makes of bytes, and in which order things happen.
 mod damage;
+pub(crate) mod faulty;
+mod full;
 mod order;
+mod power;
 mod stored;
 mod whole;
 

@@ -1,11 +1,7 @@
 //! In which order things happen: nothing is acknowledged before the sync that covers it.
 use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    path::PathBuf,
+    sync::{Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -14,8 +10,8 @@ use log_contract::{
     AppendError, Blobs, Documents, Expect, LogUnavailable, SettleError, StateKey, StateWrite,
 };
 
-use super::*;
-use crate::{Call, Disk, DiskFile, LockedFile, OsDisk, RecordingDisk};
+use super::{faulty::FaultyDisk, *};
+use crate::{Call, OsDisk, RecordingDisk};
 
 /// Whether what holds these bytes was written and then synced, so far.
 fn is_durable(disk: &RecordingDisk, needle: &[u8]) -> bool {
@@ -96,78 +92,8 @@ async fn a_blob_is_synced_then_named_then_its_name_is_synced() {
     );
 }
 
-/// A disk whose syncs of segments fail from some moment on.
-#[derive(Clone, Debug, Default)]
-struct FailingDisk {
-    fails: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct FailingFile {
-    inner: Arc<dyn DiskFile>,
-    is_segment: bool,
-    disk: FailingDisk,
-}
-
-impl FailingDisk {
-    fn wrap(&self, path: &Path, inner: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        let is_segment = path.starts_with("journal") || path.to_string_lossy().contains("journal");
-        Arc::new(FailingFile { inner, is_segment, disk: self.clone() })
-    }
-}
-
-impl Disk for FailingDisk {
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        OsDisk.create_dir(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        OsDisk.list(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.wrap(path, OsDisk.create(path)?))
-    }
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.wrap(path, OsDisk.open(path)?))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsDisk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        OsDisk.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        OsDisk.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockedFile>> {
-        OsDisk.lock(path)
-    }
-    fn salt(&self) -> u64 {
-        7
-    }
-}
-
-impl DiskFile for FailingFile {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.inner.read_at(at, into)
-    }
-    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.inner.write_at(at, bytes)
-    }
-    fn sync(&self) -> io::Result<()> {
-        if self.is_segment && self.disk.fails.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the platter came off"));
-        }
-        self.inner.sync()
-    }
-}
-
-#[tokio::test]
-async fn after_a_failed_sync_nothing_is_promised_and_the_log_ends() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let disk = FailingDisk::default();
+/// A log on this disk, and what it says when nothing can be promised any more.
+fn open_on(disk: &FaultyDisk, dir: &Path) -> (Arc<EmbeddedLog>, Arc<Mutex<Vec<String>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = told.clone();
     let options = Options {
@@ -177,11 +103,18 @@ async fn after_a_failed_sync_nothing_is_promised_and_the_log_ends() {
         }),
         ..options()
     };
-    let log = EmbeddedLog::open(dir.path(), options).expect("it opens");
+    (EmbeddedLog::open(dir, options).expect("it opens"), told)
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_promised_and_the_log_ends() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = FaultyDisk::default();
+    let (log, told) = open_on(&disk, dir.path());
     let source = topic(&log, "t", 1).await;
     append(&log, source, &["promised"]).await;
     let lease = lease(&log, "c", source).await;
-    disk.fails.store(true, Ordering::SeqCst);
+    disk.syncs_fail.store(true, Ordering::SeqCst);
     let refused = log.append(source, batch(&["not promised"]), AppendGuard::default()).await;
     assert_eq!(refused, Err(AppendError::Unknown));
     let refused = log.settle(&lease, settlement(1, &[])).await;
@@ -199,8 +132,32 @@ async fn after_a_failed_sync_nothing_is_promised_and_the_log_ends() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("sync") && told[0].contains("the platter came off"), "{told:?}");
     drop(log);
-    disk.fails.store(false, Ordering::SeqCst);
+    disk.syncs_fail.store(false, Ordering::SeqCst);
     assert_eq!(values(&open(dir.path()), first_of(source)).await[0], "promised");
+}
+
+/// A file system that copies what is written over has no room left for it: part of the frame is there.
+#[tokio::test]
+async fn after_half_a_frame_nothing_more_is_written_and_the_log_ends() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = FaultyDisk::default();
+    let (log, told) = open_on(&disk, dir.path());
+    let source = topic(&log, "t", 1).await;
+    append(&log, source, &["promised"]).await;
+    disk.writes_tear.store(true, Ordering::SeqCst);
+    let refused = log.append(source, batch(&[&"torn".repeat(500)]), AppendGuard::default()).await;
+    assert_eq!(refused, Err(AppendError::Unknown));
+    disk.writes_tear.store(false, Ordering::SeqCst);
+    let refused = log.append(source, batch(&["later"]), AppendGuard::default()).await;
+    assert_eq!(refused, Err(LogUnavailable::Closed.into()));
+    tokio::time::timeout(Duration::from_secs(30), log.close()).await.expect("it has ended");
+    let told = told.lock().expect("no panic").clone();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("write") && told[0].contains("free some space"), "{told:?}");
+    drop(log);
+    let log = open(dir.path());
+    append(&log, source, &["later"]).await;
+    assert_eq!(values(&log, first_of(source)).await, ["promised", "later"]);
 }
 
 #[tokio::test]
