@@ -3,6 +3,7 @@ mod bad_input;
 mod components;
 mod demo;
 mod exactly_once;
+mod hang_up;
 mod hostile;
 mod operating;
 mod readme;

@@ -13,6 +13,7 @@ use log_embedded::{EmbeddedLog, Observer, Options};
 use log_memory::MemoryLog;
 use sandbox::{CompileLimits, Sandbox, SandboxConfig};
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio_util::task::TaskTracker;
 
 /// All parts of a running program, for whoever serves it.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct App {
     pub supervisor: Arc<Supervisor>,
     pub metrics: Arc<Metrics>,
     pub config: Config,
+    /// Calls that change something: they end though their callers hang up.
+    pub changes: TaskTracker,
     /// Compiled components of an ephemeral program; gone with it.
     _scratch: Option<Scratch>,
 }
@@ -107,6 +110,7 @@ impl App {
             supervisor,
             metrics,
             config,
+            changes: TaskTracker::new(),
             _scratch: scratch,
         }))
     }
@@ -119,8 +123,19 @@ impl App {
     /// The end, after the listener has stopped: drains the feeds within the deadline while requests that
     /// are under way finish, then closes the log. Says whether the feeds came to rest in time.
     pub async fn stop(&self, requests: impl Future<Output = ()>) -> bool {
-        let drained = self.supervisor.drain(self.config.drain_deadline);
-        let (is_at_rest, ()) = tokio::join!(drained, requests);
+        let deadline = self.config.drain_deadline;
+        let drained = self.supervisor.drain(deadline);
+        let changes = async {
+            requests.await;
+            // What is left is of callers that have hung up.
+            self.changes.close();
+            self.changes.wait().await;
+        };
+        let changes = tokio::time::timeout(deadline, changes);
+        let (is_at_rest, changes) = tokio::join!(drained, changes);
+        if changes.is_err() {
+            tracing::warn!("some calls did not end in time");
+        }
         self.log.close().await;
         is_at_rest
     }

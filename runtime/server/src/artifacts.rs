@@ -36,6 +36,14 @@ impl Artifacts {
         Ok(admitted)
     }
 
+    /// Makes sure that a component is there which `keep` has taken a moment ago.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn keep_again(&self, component: Bytes) -> Result<(), KeepError> {
+        self.blobs.keep(component).await.map(drop).map_err(KeepError::Blob)
+    }
+
     /// The component as it was uploaded.
     ///
     /// # Errors

@@ -75,10 +75,10 @@ impl Feed {
 
     /// Nothing goes on, however much width there is.
     fn is_blocked(&self, state: State) -> bool {
-        let only_held = self.deliveries.held_records() > 0
-            && self.deliveries.flying() == 0
-            && self.deliveries.all_are_held()
-            && (self.batcher.is_empty() || self.batcher.is_held_up());
+        let has_no_other =
+            self.deliveries.flying() == 0 && (self.batcher.is_empty() || self.batcher.is_held_up());
+        let only_held =
+            has_no_other && self.deliveries.held_records() > 0 && self.deliveries.all_are_held();
         match state {
             State::Held => {
                 let is_halted = self.guard.is_held()
@@ -87,12 +87,12 @@ impl Feed {
                     || self.trouble.host.is_some();
                 is_halted || only_held
             }
-            State::CircuitOpen | State::Paused | State::Draining | State::Stopped => true,
-            State::WaitingForRanges
-            | State::OneByOne
-            | State::WaitingForRetry
-            | State::Running
-            | State::Idle => false,
+            State::CircuitOpen | State::Draining | State::Stopped => true,
+            // Width is what a paused one waits for, unless it is a retry that it waits for.
+            State::Paused | State::WaitingForRetry | State::Running => {
+                has_no_other && self.deliveries.sleeping() > 0
+            }
+            State::WaitingForRanges | State::OneByOne | State::Idle => false,
         }
     }
 

@@ -71,7 +71,7 @@ impl Catalog {
         name: &FunctionName,
         component: Bytes,
     ) -> Result<PutVersion, PutVersionError> {
-        let admitted = self.artifacts.keep(component).await.map_err(not_kept)?;
+        let admitted = self.artifacts.keep(component.clone()).await.map_err(not_kept)?;
         let _turn = self.writes.lock().await;
         let before = self.function(name);
         let known = before.as_ref().and_then(|function| {
@@ -81,6 +81,8 @@ impl Catalog {
         if let Some((function, version)) = known {
             return Ok(PutVersion { function, version, change: Change::Unchanged });
         }
+        // Whoever had it before us may have been deleted since we looked, and it with him.
+        self.artifacts.keep_again(component).await.map_err(not_kept)?;
         let number = before.as_ref().map_or(1, |function| function.newest().version + 1);
         let version = Arc::new(Version {
             version: number,

@@ -250,8 +250,13 @@ fn read_functions(
         let name =
             FunctionName::parse_internal(text).map_err(|error| stored::unreadable(&key, &error))?;
         let stored: StoredFunction = stored::decode(&key, &document.value)?;
-        // The head is written after its version, and deleted before.
-        let Some(mut versions) = by_name.remove(text) else { continue };
+        // The head is written after its version, and deleted before: what it does not count was left by a
+        // crash in the middle of either, perhaps of an older function of the name.
+        let mut versions = by_name.remove(text).unwrap_or_default();
+        versions.retain(|version| version.version <= stored.versions);
+        if versions.is_empty() {
+            continue;
+        }
         versions.sort_by_key(|version| version.version);
         let function = Function {
             name: name.clone(),

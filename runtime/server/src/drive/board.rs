@@ -37,8 +37,8 @@ struct Posted {
     busiest: usize,
     /// Reading fails, and why.
     fetch_fault: Option<Arc<str>>,
-    /// Nothing may be read just now.
-    waits_for_room: bool,
+    /// When it last came on, or had nothing to do.
+    moved_at: Timestamp,
 }
 
 #[derive(Clone, Debug)]
@@ -78,8 +78,6 @@ pub(super) struct Glance {
 }
 
 const SANE: &str = "nothing panics while it holds what was posted";
-const ROOM: &str = "records in memory, of this trigger or of all, are at their bound: others that wait for \
-                    retries hold them";
 
 impl Board {
     pub(super) fn post(&self, cell: Arc<Cell>) {
@@ -115,13 +113,16 @@ impl Cell {
             lost: 0,
             busiest: 0,
             fetch_fault: None,
-            waits_for_room: false,
+            moved_at: now,
         });
         Arc::new(Self { trigger, topic, partition, posted })
     }
 
-    pub(super) fn live(&self, stand: Stand) {
+    pub(super) fn live(&self, stand: Stand, now: Timestamp) {
         let mut posted = self.posted();
+        if stand.next != posted.next || posted.lag_records() == 0 {
+            posted.moved_at = now;
+        }
         posted.next = stand.next;
         posted.end = posted.end.max(stand.end);
         posted.oldest = stand.oldest;
@@ -131,9 +132,7 @@ impl Cell {
     }
 
     pub(super) fn parked(&self, state: State, reason: Option<Arc<str>>, since: Timestamp) {
-        let mut posted = self.posted();
-        posted.doing = Doing::Parked { state, reason, since };
-        posted.waits_for_room = false;
+        self.posted().doing = Doing::Parked { state, reason, since };
     }
 
     /// Where it stands without a feed to ask.
@@ -160,10 +159,6 @@ impl Cell {
 
     pub(super) fn set_fetch_fault(&self, fault: Option<Arc<str>>) {
         self.posted().fetch_fault = fault;
-    }
-
-    pub(super) fn set_waits_for_room(&self, waits: bool) {
-        self.posted().waits_for_room = waits;
     }
 
     pub(super) fn next(&self) -> Offset {
@@ -223,11 +218,7 @@ impl Cell {
                 stand.lost_records,
             ),
         };
-        let reason = match state {
-            State::Held => posted.fetch_fault.clone().or(reason),
-            State::WaitingForRoom => Some(ROOM.into()),
-            _ => reason,
-        };
+        let reason = posted.fetch_fault.clone().filter(|_| state == State::Held).or(reason);
         PartitionStatus {
             partition: self.partition,
             state,
@@ -241,6 +232,11 @@ impl Cell {
             lag_records: posted.lag_records(),
             lag_seconds: posted.lag_seconds(now),
             lost_records: lost,
+            moved_at: posted.moved_at,
+            flying: match &posted.doing {
+                Doing::Parked { .. } => 0,
+                Doing::Live(stand) => stand.flying,
+            },
         }
     }
 
@@ -258,7 +254,6 @@ impl Posted {
         // It cannot read, so that it has nothing to do is no rest.
         match state {
             State::Idle if self.fetch_fault.is_some() => State::Held,
-            State::Idle if self.waits_for_room && self.lag_records() > 0 => State::WaitingForRoom,
             State::Running if self.lag_records() == 0 => State::Idle,
             other => other,
         }

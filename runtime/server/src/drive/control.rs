@@ -73,7 +73,7 @@ impl From<ChangeTriggerError> for ControlError {
     }
 }
 
-/// The longest that a guest may run, and a little.
+/// Longer than a guest may run, and a little: more only where many that burn share few cores.
 const LANDING_MAX: Duration = Duration::from_secs(16 * 60);
 /// How long a resume waits for its effect to be seen.
 const SHOWN_AFTER: Duration = Duration::from_secs(2);

@@ -1,11 +1,10 @@
 //! What a feed's commands do outside: read, invoke, settle. Each future resolves to one event. Never a
 //! choice of what comes next.
 use super::{
-    board::Cell,
     context::Context,
     function_logs::Origin as LogOrigin,
     letters,
-    permits::{Bytes as HeldBytes, Pass},
+    permits::{Bytes as HeldBytes, Pass, Purses},
     plan::{Binding, Plan},
     running::RunningTrigger,
 };
@@ -29,7 +28,7 @@ pub(super) struct Hands {
     pub(super) plan: Arc<Plan>,
     pub(super) lease: Arc<Lease>,
     pub(super) place: PartitionRef,
-    pub(super) cell: Arc<Cell>,
+    pub(super) purses: Purses,
     /// What has not begun does not begin any more.
     pub(super) draining: CancellationToken,
 }
@@ -64,8 +63,7 @@ impl Hands {
     ) -> Done {
         let log = &self.context.log;
         loop {
-            let waits = |waits| self.cell.set_waits_for_room(waits);
-            let mut held = self.context.budget.take(&self.running.purse, bytes_max, waits).await;
+            let mut held = self.context.budget.take(&self.purses, bytes_max).await;
             let bytes_max = bytes_max.min(held.amount());
             let at_once = ReadBudget { records_max, bytes_max, wait_max: Duration::ZERO };
             match log.read(self.place, from, at_once).await {

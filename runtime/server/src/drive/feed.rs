@@ -5,7 +5,7 @@ use super::{
     effects::{Done, Hands, place_of},
     endings::Endings,
     events::Kind,
-    permits::Bytes as HeldBytes,
+    permits::{Bytes as HeldBytes, Purses},
     plan::{Mode, Orders, Park, Plan},
     running::{FeedHandle, Move, RunningTrigger, Word},
     status::State,
@@ -227,7 +227,7 @@ impl FeedDriver {
             plan: Arc::clone(plan),
             lease: Arc::clone(&self.lease),
             place: self.place,
-            cell: Arc::clone(&self.handle.cell),
+            purses: Purses { feed: Arc::default(), trigger: Arc::clone(&self.running.purse) },
             draining: CancellationToken::new(),
         });
         Life {
@@ -355,7 +355,7 @@ impl FeedDriver {
             }
         }
         self.running.stir();
-        self.handle.cell.live(stand);
+        self.handle.cell.live(stand, now);
     }
 
     /// Tells the one that may halt the trigger.

@@ -61,19 +61,30 @@ impl Gate {
     /// # Panics
     /// Never: the semaphore is never closed.
     pub(super) async fn pass(self: &Arc<Self>) -> Pass {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("it is never closed");
-        Pass { gate: Arc::clone(self), permit: Some(permit) }
+        loop {
+            let permit = Arc::clone(&self.permits).acquire_owned().await;
+            let permit = permit.expect("it is never closed");
+            // One that came back past us, from whoever left while it was handed over.
+            let mut size = self.size.lock().expect(SANE);
+            if size.surplus == 0 {
+                return Pass { gate: Arc::clone(self), permit: Some(permit) };
+            }
+            size.surplus -= 1;
+            permit.forget();
+        }
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
         let mut size = self.gate.size.lock().expect(SANE);
-        if size.surplus > 0
-            && let Some(permit) = self.permit.take()
-        {
+        if size.surplus > 0 {
             size.surplus -= 1;
             permit.forget();
+        } else {
+            // Under the lock: who narrows the gate meanwhile counts it neither as out nor as back.
+            drop(permit);
         }
     }
 }
@@ -103,7 +114,7 @@ impl FunctionGates {
     }
 }
 
-/// Bytes that all feeds together may hold. A trigger holds at most a part of them, and one that holds
+/// Bytes that all feeds together may hold. A trigger holds at most a part of them, and a feed that holds
 /// none is never turned away: whoever is stuck with full hands starves nobody else.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -114,22 +125,32 @@ pub(super) struct Budget {
 
 #[derive(Debug)]
 struct Room {
-    /// Below 0 where pages were larger than what was taken for them, or triggers went on with the least.
+    /// Below 0 where pages were larger than what was taken for them, or feeds went on with the least.
     free: isize,
     most_of_one: usize,
 }
 
-/// What one trigger holds of a budget.
+/// What one trigger, or one feed, holds of a budget.
 #[derive(Debug, Default)]
 pub(super) struct Purse {
     held: AtomicUsize,
-    /// Wakes one of its feeds that wait for others of its feeds.
+    /// Wakes one of those who wait for it to hold less.
     freed: Notify,
 }
 
-/// The least that a fetch may take: then even the last units let somebody go on.
+/// A feed's purse, and that of its trigger.
+#[derive(Clone, Debug)]
+pub(super) struct Purses {
+    pub(super) feed: Arc<Purse>,
+    pub(super) trigger: Arc<Purse>,
+}
+
+/// The least that a fetch takes, unless its feed holds nothing.
 const LEAST: usize = 64 << 10;
-/// One fetch takes at most this part of what is free, so that a few stuck feeds do not starve others.
+/// What a feed that holds nothing takes, whatever others hold.
+const LEAST_OF_FEED: usize = 16 << 10;
+/// One fetch takes at most this part of what is free, in all and in its trigger's purse, so that a few
+/// stuck feeds leave others more than the least.
 const SHARE: usize = 8;
 /// One trigger holds at most this part of all.
 const PURSE_SHARE: usize = 4;
@@ -147,38 +168,35 @@ impl Budget {
         Arc::new(Self { room: Mutex::new(Room { free, most_of_one }), freed: Notify::new() })
     }
 
-    /// What a fetch may take of `wanted` bytes; waits while there is nothing, and says so first.
-    pub(super) async fn take(
-        self: &Arc<Self>,
-        purse: &Arc<Purse>,
-        wanted: usize,
-        waits: impl Fn(bool),
-    ) -> Bytes {
+    /// What a fetch may take of `wanted` bytes; waits while there is nothing.
+    pub(super) async fn take(self: &Arc<Self>, purses: &Purses, wanted: usize) -> Bytes {
+        let Purses { feed, trigger } = purses;
         let mut is_woken = false;
         loop {
-            match self.try_take(purse, wanted) {
+            match self.try_take(purses, wanted) {
                 Ok(bytes) => {
                     if is_woken {
-                        waits(false);
                         // There may be more for the next one.
                         self.freed.notify_one();
-                        purse.freed.notify_one();
+                        trigger.freed.notify_one();
                     }
                     return bytes;
                 }
                 Err(Full::Purse) => {
-                    waits(true);
                     if is_woken {
                         // What woke it is for somebody else.
                         self.freed.notify_one();
                     }
-                    purse.freed.notified().await;
+                    tokio::select! {
+                        () = trigger.freed.notified() => (),
+                        () = feed.freed.notified() => (),
+                    }
                 }
                 Err(Full::Budget) => {
-                    waits(true);
                     tokio::select! {
                         () = self.freed.notified() => (),
-                        () = purse.freed.notified() => (),
+                        () = trigger.freed.notified() => (),
+                        () = feed.freed.notified() => (),
                     }
                 }
             }
@@ -186,28 +204,29 @@ impl Budget {
         }
     }
 
-    fn try_take(self: &Arc<Self>, purse: &Arc<Purse>, wanted: usize) -> Result<Bytes, Full> {
+    fn try_take(self: &Arc<Self>, purses: &Purses, wanted: usize) -> Result<Bytes, Full> {
         let mut room = self.room.lock().expect(SANE);
-        let held = purse.held.load(Ordering::Relaxed);
         let free = usize::try_from(room.free).unwrap_or(0);
-        if held > 0 && held + LEAST > room.most_of_one {
+        let left = room.most_of_one.saturating_sub(purses.trigger.held.load(Ordering::Relaxed));
+        let most = if left >= LEAST && free >= LEAST {
+            (free.min(left) / SHARE).max(LEAST)
+        } else if purses.feed.held.load(Ordering::Relaxed) == 0 {
+            LEAST_OF_FEED
+        } else if left < LEAST {
             return Err(Full::Purse);
-        }
-        if held > 0 && free < LEAST {
+        } else {
             return Err(Full::Budget);
-        }
-        let most = (free / SHARE).min(room.most_of_one.saturating_sub(held)).max(LEAST);
-        let amount = wanted.clamp(1, most);
-        room.free = room.free.saturating_sub_unsigned(amount);
-        purse.held.fetch_add(amount, Ordering::Relaxed);
-        Ok(Bytes { of: Some((Arc::clone(self), Arc::clone(purse))), amount })
+        };
+        let mut bytes = Bytes { of: Some((Arc::clone(self), purses.clone())), amount: 0 };
+        bytes.count(&mut room, wanted.clamp(1, most));
+        Ok(bytes)
     }
 }
 
 /// The right to hold so many bytes.
 #[derive(Debug, Default)]
 pub(super) struct Bytes {
-    of: Option<(Arc<Budget>, Arc<Purse>)>,
+    of: Option<(Arc<Budget>, Purses)>,
     amount: usize,
 }
 
@@ -216,7 +235,16 @@ impl Bytes {
         self.amount
     }
 
-    /// Two rights of the same trigger as one.
+    fn count(&mut self, room: &mut Room, more: usize) {
+        if let Some((_, purses)) = &self.of {
+            room.free = room.free.saturating_sub_unsigned(more);
+            purses.feed.held.fetch_add(more, Ordering::Relaxed);
+            purses.trigger.held.fetch_add(more, Ordering::Relaxed);
+            self.amount += more;
+        }
+    }
+
+    /// Two rights of the same feed as one.
     pub(super) fn add(&mut self, mut other: Self) {
         self.amount += std::mem::take(&mut other.amount);
         self.of = self.of.take().or_else(|| other.of.take());
@@ -225,25 +253,25 @@ impl Bytes {
     /// What is in memory is counted, be it more than was taken: a batch is read whole.
     pub(super) fn grow_to(&mut self, bytes: usize) {
         let more = bytes.saturating_sub(self.amount);
-        if let Some((budget, purse)) = self.of.as_ref().filter(|_| more > 0) {
-            let mut room = budget.room.lock().expect(SANE);
-            room.free = room.free.saturating_sub_unsigned(more);
-            purse.held.fetch_add(more, Ordering::Relaxed);
-            self.amount += more;
+        let budget = self.of.as_ref().map(|(budget, _)| Arc::clone(budget));
+        if let Some(budget) = budget.filter(|_| more > 0) {
+            self.count(&mut budget.room.lock().expect(SANE), more);
         }
     }
 
     /// Gives back what is above `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.amount.saturating_sub(bytes);
-        if let Some((budget, purse)) = self.of.as_ref().filter(|_| surplus > 0) {
+        if let Some((budget, purses)) = self.of.as_ref().filter(|_| surplus > 0) {
             let mut room = budget.room.lock().expect(SANE);
             room.free = room.free.saturating_add_unsigned(surplus);
-            purse.held.fetch_sub(surplus, Ordering::Relaxed);
+            purses.feed.held.fetch_sub(surplus, Ordering::Relaxed);
+            purses.trigger.held.fetch_sub(surplus, Ordering::Relaxed);
             drop(room);
             self.amount -= surplus;
-            budget.freed.notify_one();
-            purse.freed.notify_one();
+            for freed in [&budget.freed, &purses.trigger.freed, &purses.feed.freed] {
+                freed.notify_one();
+            }
         }
     }
 }
@@ -286,10 +314,22 @@ mod tests {
         assert_eq!(through.len(), 3);
     }
 
-    /// As much as one trigger may have now, fetch by fetch.
-    fn fill(budget: &Arc<Budget>, purse: &Arc<Purse>) -> Vec<Bytes> {
-        let take = || budget.take(purse, 1 << 20, |_| ()).now_or_never();
-        std::iter::from_fn(take).take(1_000).collect()
+    fn feeds_of_one_trigger(count: usize) -> Vec<Purses> {
+        let trigger = Arc::<Purse>::default();
+        (0..count).map(|_| Purses { feed: Arc::default(), trigger: trigger.clone() }).collect()
+    }
+
+    fn feed() -> Purses {
+        feeds_of_one_trigger(1).remove(0)
+    }
+
+    fn take(budget: &Arc<Budget>, purses: &Purses) -> Option<Bytes> {
+        budget.take(purses, 1 << 20).now_or_never()
+    }
+
+    /// As much as one feed may have now, fetch by fetch.
+    fn fill(budget: &Arc<Budget>, purses: &Purses) -> Vec<Bytes> {
+        std::iter::from_fn(|| take(budget, purses)).take(1_000).collect()
     }
 
     fn amount(held: &[Bytes]) -> usize {
@@ -297,57 +337,78 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_gives_less_the_less_there_is_and_to_one_trigger_a_part() {
+    fn a_trigger_gets_a_part_and_a_fetch_less_the_less_is_left_of_it() {
         let budget = Budget::new(16 << 20);
-        let purses: Vec<Arc<Purse>> = (0..5).map(|_| Arc::default()).collect();
-        let held: Vec<Vec<Bytes>> = purses.iter().map(|purse| fill(&budget, purse)).collect();
-        for held in &held[..3] {
-            assert!(amount(held) <= 4 << 20 && amount(held) > (4 << 20) - LEAST, "a quarter");
-        }
-        let first: Vec<usize> = held[3].iter().map(Bytes::amount).collect();
-        assert!(first.is_sorted_by(|a, b| a >= b), "less and less: {first:?}");
-        let all: usize = held.iter().map(|held| amount(held)).sum();
-        assert!(all <= (16 << 20) + LEAST, "{all}");
-        let stranger = Arc::<Purse>::default();
-        let last = fill(&budget, &stranger);
-        assert_eq!(last.len(), 1, "who holds nothing goes on, with the least");
-        assert_eq!(amount(&last), LEAST);
-        drop((held, last));
+        let ours = feeds_of_one_trigger(3);
+        let first = fill(&budget, &ours[0]);
+        assert!(amount(&first) <= 4 << 20 && amount(&first) > (4 << 20) - LEAST, "a quarter");
+        let sizes: Vec<usize> = first.iter().map(Bytes::amount).collect();
+        assert!(sizes.is_sorted_by(|a, b| a >= b) && sizes[0] == (4 << 20) / SHARE, "{sizes:?}");
+        let second = fill(&budget, &ours[1]);
+        assert_eq!(amount(&second), LEAST_OF_FEED, "who holds nothing goes on, with the least");
+        let others: Vec<Purses> = (0..5).map(|_| feed()).collect();
+        let all: Vec<Vec<Bytes>> = others.iter().map(|feed| fill(&budget, feed)).collect();
+        assert!(all.iter().all(|held| amount(held) >= LEAST_OF_FEED));
+        let sum: usize = all.iter().map(|held| amount(held)).sum();
+        assert!(sum + amount(&first) <= (16 << 20) + 5 * LEAST_OF_FEED, "{sum}");
+        drop((first, second, all));
         assert_eq!(budget.room.lock().expect(SANE).free, 16 << 20, "all came back");
-        assert!(purses.iter().all(|purse| purse.held.load(Ordering::Relaxed) == 0));
+        let is_empty = |purse: &Purse| purse.held.load(Ordering::Relaxed) == 0;
+        assert!(ours.iter().all(|it| is_empty(&it.feed) && is_empty(&it.trigger)));
     }
 
     #[test]
-    fn who_waits_is_woken_by_what_it_waits_for_and_passes_on_what_is_not_for_it() {
-        let budget = Budget::new(4 * LEAST);
-        let (ours, others) = (Arc::<Purse>::default(), Arc::<Purse>::default());
-        let mut held = fill(&budget, &ours);
-        assert_eq!(held.len(), 1, "a quarter is one fetch here");
-        let mut theirs = fill(&budget, &others);
-        let third = Arc::<Purse>::default();
-        let waits = std::cell::Cell::new(false);
-        let mut stuck = std::pin::pin!(budget.take(&ours, 1, |now| waits.set(now)));
-        assert!(stuck.as_mut().now_or_never().is_none() && waits.get());
-        theirs.clear();
+    fn who_waits_is_woken_by_what_it_waits_for() {
+        let budget = Budget::new(8 * LEAST);
+        let ours = feeds_of_one_trigger(2);
+        let mut held = fill(&budget, &ours[0]);
+        assert_eq!(amount(&held), 2 * LEAST, "a quarter");
+        let mut beside = fill(&budget, &ours[1]);
+        let wait = |purses| budget.take(purses, 1);
+        let mut stuck = std::pin::pin!(wait(&ours[0]));
+        assert!(stuck.as_mut().now_or_never().is_none());
+        let other = fill(&budget, &feed());
+        drop(other);
         assert!(stuck.as_mut().now_or_never().is_none(), "what others gave back is not for it");
-        assert_eq!(fill(&budget, &third).len(), 1);
         held.clear();
         let got = stuck.as_mut().now_or_never();
-        assert!(got.is_some_and(|got| got.amount() == 1) && !waits.get());
+        assert!(got.is_some_and(|got| got.amount() == 1), "it holds nothing now");
+        // Its trigger's purse is full, and the one that waits is not the one that gives back.
+        let held = fill(&budget, &ours[0]);
+        let mut stuck = std::pin::pin!(wait(&ours[1]));
+        assert!(stuck.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(stuck.as_mut().now_or_never().is_some());
+        beside.clear();
+    }
+
+    #[test]
+    fn who_is_woken_for_room_that_is_not_its_own_passes_it_on() {
+        let budget = Budget::new(16 * LEAST);
+        let held: Vec<(Purses, Vec<Bytes>)> = std::iter::repeat_with(feed)
+            .map(|it| (it.clone(), fill(&budget, &it)))
+            .take(5)
+            .collect();
+        let (first, last) = (held[0].0.clone(), held[4].0.clone());
+        let wait = |purses| budget.take(purses, 1);
+        let (mut a, mut b) = (std::pin::pin!(wait(&first)), std::pin::pin!(wait(&last)));
+        assert!(a.as_mut().now_or_never().is_none() && b.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(a.as_mut().now_or_never().is_some() && b.as_mut().now_or_never().is_some());
     }
 
     #[test]
     fn a_page_that_is_larger_than_its_right_is_counted_and_given_back() {
         let budget = Budget::new(1 << 20);
-        let purse = Arc::<Purse>::default();
-        let mut page = budget.take(&purse, 1 << 20, |_| ()).now_or_never().expect("room");
+        let feed = feed();
+        let mut page = take(&budget, &feed).expect("room");
         page.grow_to(3 << 20);
         assert!(budget.room.lock().expect(SANE).free < 0);
-        assert!(budget.take(&purse, 1, |_| ()).now_or_never().is_none(), "its trigger waits");
+        assert!(take(&budget, &feed).is_none(), "its feed waits");
         let mut all = Bytes::default();
         all.add(page);
         all.shrink_to(100);
         assert_eq!(budget.room.lock().expect(SANE).free, (1 << 20) - 100);
-        assert!(budget.take(&purse, 1, |_| ()).now_or_never().is_some());
+        assert!(take(&budget, &feed).is_some());
     }
 }

@@ -151,15 +151,20 @@ fn complaints(running: &RunningTrigger, now: Timestamp) -> Vec<NotReady> {
         State::CircuitOpen
         | State::WaitingForRetry
         | State::WaitingForRanges
-        | State::WaitingForRoom
         | State::OneByOne
         | State::Restoring
         | State::Draining => {
             status.lag_records > 0
                 && status.lag_seconds > stuck
-                && now.since(status.since) > STUCK_AFTER
+                && now.since(status.moved_at) > STUCK_AFTER
         }
-        State::Idle | State::Running | State::Paused => false,
+        // A function may take its time; one that is not even called may not.
+        State::Running => {
+            status.lag_seconds > stuck
+                && status.flying == 0
+                && now.since(status.moved_at) > STUCK_AFTER
+        }
+        State::Idle | State::Paused => false,
     };
     let statuses = feeds.iter().map(|feed| feed.cell.status(now)).filter(is_stuck);
     statuses

@@ -11,8 +11,6 @@ pub enum State {
     WaitingForRetry,
     /// What waits for ranges waits for a stuck key.
     WaitingForRanges,
-    /// It may not fetch: what is in memory of this trigger, or of all, is at its bound.
-    WaitingForRoom,
     /// The poison guard, before it holds.
     OneByOne,
     CircuitOpen,
@@ -34,7 +32,6 @@ impl State {
             Self::Running => "running",
             Self::WaitingForRetry => "waiting_for_retry",
             Self::WaitingForRanges => "waiting_for_ranges",
-            Self::WaitingForRoom => "waiting_for_room",
             Self::OneByOne => "one_by_one",
             Self::CircuitOpen => "circuit_open",
             Self::Restoring => "restoring",
@@ -91,6 +88,10 @@ pub struct PartitionStatus {
     pub lag_records: u64,
     pub lag_seconds: f64,
     pub lost_records: u64,
+    /// When it last came on, or had nothing to do.
+    pub moved_at: Timestamp,
+    /// Attempts that are out.
+    pub flying: usize,
 }
 
 /// A reason why the program is not ready: a trigger lags and makes no progress.

@@ -160,6 +160,8 @@ impl Supervisor {
 
     /// Brings what runs to what the catalogue says. Stable, so once more never hurts.
     pub(super) fn reconcile(&self) {
+        // Before the catalogue is read: who read it earlier must not order later.
+        let mut running = self.locked();
         if self.ending.is_cancelled() {
             return;
         }
@@ -169,7 +171,6 @@ impl Supervisor {
         let wanted = |trigger: &Arc<Trigger>| plan::desired(catalog, trigger);
         let desired: BTreeMap<TriggerName, Desired> =
             triggers.iter().map(|(name, trigger)| (name.clone(), wanted(trigger))).collect();
-        let mut running = self.locked();
         running.retain(|_, running| {
             let has_ended = running.ended.is_cancelled();
             if has_ended {

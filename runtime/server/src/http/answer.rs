@@ -70,7 +70,7 @@ pub(crate) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
     let mut response = async {
         let response = match api.access.check(request.uri(), request.headers()) {
             Err(error) => error.into_response(),
-            Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(()) => match run(&api, request, next).await {
                 Ok(response) => response,
                 Err(_) => {
                     let message = "the server has a bug: this call panicked";
@@ -92,6 +92,17 @@ pub(crate) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
     .await;
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// A change is made to its end, though whoever asked for it hangs up: by halves, what is kept and what is
+/// shown would part. A panic is told as one.
+async fn run(api: &Api, request: Request, next: Next) -> Result<Response, ()> {
+    if request.method().is_safe() {
+        return AssertUnwindSafe(next.run(request)).catch_unwind().await.map_err(drop);
+    }
+    let change = next.run(request).in_current_span();
+    // Ends with its call; the end of the program waits for it.
+    api.app.changes.spawn(change).await.map_err(drop)
 }
 
 /// One JSON document and a line end, for terminals.

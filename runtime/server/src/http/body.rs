@@ -27,7 +27,7 @@ const BYTES_PER_SECOND_MIN: u64 = 128 << 10;
 /// What passes by of a body that is refused. None of it stays in memory.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 const LINGER_MAX: Duration = Duration::from_secs(5);
-/// By so much a body is admitted ahead of its bytes.
+/// So much of a body is admitted piece by piece.
 const STEP: usize = 1 << 20;
 const ADMISSION_WAIT: Duration = Duration::from_secs(1);
 /// zstd may ask for a window as large as this power of two: the largest body.
@@ -117,11 +117,12 @@ pub(crate) async fn read(
         if length > max {
             return refuse(body, max).await;
         }
-        // Not all that is announced at once: who announces and does not send would hold it.
-        let missing = length.saturating_sub(admitted.bytes());
+        // What is announced counts once some of it is there: who announces and does not send holds little,
+        // and who sends much waits for all of its room at once, before it holds much.
+        let wanted = if length > STEP { length.max(room) } else { length };
+        let missing = wanted.saturating_sub(admitted.bytes());
         if missing > 0 {
-            let ahead = room.saturating_sub(length).min(STEP);
-            admission.admit(&mut admitted, missing + ahead).await?;
+            admission.admit(&mut admitted, missing).await?;
         }
         whole.push(piece, room);
     }

@@ -1,6 +1,6 @@
 //! Records on their way through functions and topics.
 use crate::bench::{Bench, config, definition, topic, trigger, until};
-use log_contract::{CursorName, FunctionName, TopicSpec};
+use log_contract::{CursorName, Expect, FunctionName, TopicSpec};
 use server::{
     catalog::{Change, FunctionPatch, FunctionRef, Guard, PutTriggerError, Start},
     config::Storage,
@@ -223,5 +223,30 @@ async fn a_restart_finds_topics_functions_triggers_flags_and_positions_again() {
         (bench.status("copy").await.partitions.len() == 4).then_some(())
     })
     .await;
+    assert!(bench.app.stop(async {}).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_in_the_middle_of_a_delete_left_never_comes_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = Storage::Directory(directory.path().join("data"));
+    let bench = Bench::start_with(config(storage.clone())).await;
+    assert_eq!(bench.function("f", "identity").await, 1);
+    assert_eq!(bench.function("f", "late").await, 2);
+    // A delete begins with the head.
+    let removed = bench.app.documents.put("functions/f", None, Expect::Anything).await;
+    removed.expect("the head is gone");
+    assert!(bench.app.stop(async {}).await);
+    drop(bench);
+    let bench = Bench::start_with(config(storage.clone())).await;
+    assert!(bench.app.catalog.functions().is_empty());
+    assert_eq!(bench.function("f", "fails-whole").await, 1);
+    assert!(bench.app.stop(async {}).await);
+    drop(bench);
+    let bench = Bench::start_with(config(storage)).await;
+    let functions = bench.app.catalog.functions();
+    let versions: Vec<u32> = functions[0].versions.iter().map(|version| version.version).collect();
+    assert_eq!(versions, [1], "the deleted function's second version is no version of this one");
+    assert_eq!(bench.function("f", "identity").await, 2);
     assert!(bench.app.stop(async {}).await);
 }

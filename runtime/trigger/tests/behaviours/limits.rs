@@ -57,6 +57,31 @@ fn a_pause_is_a_barrier_and_width_changes_at_any_moment() {
 }
 
 #[test]
+fn what_waits_for_a_retry_alone_has_no_use_for_width_and_what_waits_for_width_has() {
+    for ordering in [Ordering::Partition, Ordering::Key] {
+        let mut feed = Told::new(spec(ordering, 1, Duration::ZERO), 1);
+        let (one, _) = feed.tell(0, page(0, &["bad"]));
+        assert!(!feed.stand(0).is_blocked, "it is being tried");
+        feed.answer(1, one[0].0, rejected());
+        assert_eq!(feed.stand(1).state, State::WaitingForRetry);
+        assert!(feed.stand(1).is_blocked);
+        feed.tell(2, Event::Width(0));
+        assert_eq!((feed.stand(2).state, feed.stand(2).is_blocked), (State::Paused, true));
+        // Behind it nothing goes on, beside it another key does.
+        feed.tell(3, page(1, &["other"]));
+        assert_eq!(feed.stand(3).is_blocked, ordering == Ordering::Partition);
+        let (go_on, _) = feed.tell(4, Event::Width(1));
+        assert_eq!(go_on.len(), usize::from(ordering == Ordering::Key));
+        assert!(!go_on.is_empty() || feed.stand(4).is_blocked);
+        let mut fresh = Told::new(spec(ordering, 1, Duration::ZERO), 0);
+        fresh.tell(0, Event::Woke);
+        assert!(!fresh.stand(0).is_blocked, "it has nothing, and waits for nothing");
+        fresh.tell(0, page(0, &["a"]));
+        assert_eq!((fresh.stand(0).state, fresh.stand(0).is_blocked), (State::Paused, false));
+    }
+}
+
+#[test]
 fn a_retry_tells_which_record_which_attempt_when_and_why() {
     let mut feed = Told::new(spec(Ordering::Partition, 1, Duration::ZERO), 1);
     let (out, _) = feed.tell(10, page(0, &["a", "b"]));
