@@ -5,11 +5,13 @@ mod latency;
 mod limits;
 mod load;
 mod log;
+mod neighbours;
 mod pipeline;
 mod report;
 mod rig;
 mod sandbox;
 mod stages;
+mod usage;
 
 use std::{
     io::{self, Write},
@@ -29,13 +31,13 @@ use crate::telemetry::{self, LogFormat};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  millstream bench                      all of it, about a minute
+  millstream bench                      all but neighbours, about a minute
   millstream bench pipeline             topic -> function -> topic, durable, exactly once
   millstream bench -o json latency      the last line is JSON, for programs
 
 The keys of the JSON are explained in runtime/docs/bench.md.")]
 pub struct BenchArgs {
-    /// What to measure [default: all].
+    /// What to measure [default: all but `neighbours`, which takes minutes].
     #[command(subcommand)]
     what: Option<What>,
 
@@ -80,6 +82,8 @@ enum What {
     Sandbox,
     /// Where the time of a record goes, stage by stage.
     Stages,
+    /// What a trigger keeps of the cores, and its latency, beside hostile functions: some 3 minutes.
+    Neighbours(neighbours::Setting),
 }
 
 /// Runs what was asked for and prints it.
@@ -148,6 +152,7 @@ async fn one(what: What, limits: &Limits, folder: &Path) -> Result<Option<Sectio
         What::Latency => latency::measure(&rig, limits).await,
         What::Sandbox => sandbox::measure(&rig).await,
         What::Stages => stages::measure(&rig).await,
+        What::Neighbours(setting) => neighbours::measure(&rig, setting).await,
     };
     rig.stop().await?;
     section.map(Some)
