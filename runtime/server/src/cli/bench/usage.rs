@@ -31,6 +31,14 @@ pub(super) fn cpu_time() -> Duration {
     of_stat(&fs::read_to_string("/proc/self/stat").unwrap_or_default())
 }
 
+/// What this process holds in memory of its own, in bytes: files that are mapped do not count.
+pub(super) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = anonymous.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
 /// By the name of their threads.
 fn guests() -> Duration {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
@@ -71,5 +79,12 @@ mod tests {
         }
         let used = Usage::now().since(before);
         assert!(used.process > Duration::ZERO && used.guests == Duration::ZERO, "{used:?}");
+    }
+
+    #[test]
+    fn what_is_written_to_is_resident() {
+        let before = resident_bytes();
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(resident_bytes() >= before + (48 << 20), "{before} of {}", block.len());
     }
 }
