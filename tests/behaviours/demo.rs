@@ -1,8 +1,8 @@
 //! The front door: `demo --once` on real log lines. Every line, an empty one too, is in the output topic
 //! or in the dead letters.
-use millstream_tests::{Books, Server, id_of, read_all};
-use serde_json::Value;
-use std::{collections::BTreeSet, fmt::Write as _, path::Path, process::Command};
+use millstream_tests::{Read, Server, read_all};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
 
 /// Runs the demo on a file and gives the last line of its standard output.
 fn demo(input: &Path, data: &Path) -> Value {
@@ -27,30 +27,22 @@ struct Day {
     odd: u64,
 }
 
+/// Lines of each kind, a second apart.
+const SECONDS: u64 = 17_500;
+/// Kinds of lines, as the function names them.
+const KINDS: [&str; 3] = ["access", "syslog", "dpkg"];
+/// Of each kind; a prime apart, so that every shape of line is among them.
+const SAMPLES: usize = 100;
+const APART: usize = 173;
+
 fn day() -> Day {
     let mut day = Day { text: String::new(), lines: 0, odd: 0 };
-    for nth in 0..17_500_u64 {
-        let (hour, minute, second) = (nth / 3_600 % 24, nth / 60 % 60, nth % 60);
-        let time = format!("{hour:02}:{minute:02}:{second:02}");
-        let host = nth % 250;
-        let paths = ["/", "/cart?id=7", "/img/logo%20new.png", "/api/v1/orders"];
-        let path = paths[nth as usize % paths.len()];
-        let status = if nth % 11 == 0 { 404 } else { 200 };
-        let bytes = if nth % 13 == 0 { "-".to_owned() } else { (nth * 37 % 90_000).to_string() };
-        let _ = writeln!(
-            day.text,
-            "192.0.2.{host} - - [24/Nov/2026:{time} +0000] \"GET {path} HTTP/1.1\" {status} {bytes} \
-             \"https://shop.example/\" \"Mozilla/5.0 (X11; Linux x86_64)\""
-        );
-        let _ = writeln!(
-            day.text,
-            "Nov 24 {time} web-{} sshd[{}]: session {nth} opened",
-            nth % 3,
-            900 + nth
-        );
-        let _ =
-            writeln!(day.text, "2026-11-24 {time} status installed package-{nth}:amd64 1.{nth}-1");
-        day.lines += 3;
+    for nth in 0..SECONDS {
+        for kind in KINDS {
+            let (line, _) = line(kind, nth);
+            let _ = writeln!(day.text, "{line}");
+            day.lines += 1;
+        }
         if nth % 1_750 == 0 {
             let _ =
                 writeln!(day.text, "{}", ["", "   what is this", "%%%%"][nth as usize / 1_750 % 3]);
@@ -59,6 +51,87 @@ fn day() -> Day {
         }
     }
     day
+}
+
+fn time_of(nth: u64) -> String {
+    format!("{:02}:{:02}:{:02}", nth / 3_600 % 24, nth / 60 % 60, nth % 60)
+}
+
+/// A line, and all fields that are to be read from it.
+fn line(kind: &str, nth: u64) -> (String, Value) {
+    let time = time_of(nth);
+    let (line, mut fields) = match kind {
+        "access" => access(nth, &time),
+        "syslog" => syslog(nth, &time),
+        _ => dpkg(nth, &time),
+    };
+    fields["kind"] = json!(kind);
+    (line, fields)
+}
+
+fn access(nth: u64, time: &str) -> (String, Value) {
+    let client = format!("192.0.2.{}", nth % 250);
+    let paths = ["/", "/cart?id=7", "/img/logo%20new.png", "/api/v1/orders"];
+    let path = paths[nth as usize % paths.len()];
+    let status = if nth % 11 == 0 { 404 } else { 200 };
+    let (referer, agent) = ("https://shop.example/", "Mozilla/5.0 (X11; Linux x86_64)");
+    let mut fields = json!({
+        "client": client, "time": format!("2026-11-24T{time}+00:00"), "method": "GET", "path": path,
+        "protocol": "HTTP/1.1", "status": status, "referer": referer, "user_agent": agent,
+    });
+    let mut bytes = "-".to_owned();
+    if nth % 13 != 0 {
+        bytes = (nth * 37 % 90_000).to_string();
+        fields["bytes"] = json!(nth * 37 % 90_000);
+    }
+    let line = format!(
+        "{client} - - [24/Nov/2026:{time} +0000] \"GET {path} HTTP/1.1\" {status} {bytes} \
+         \"{referer}\" \"{agent}\""
+    );
+    (line, fields)
+}
+
+/// Such a line has no year: it is lent the one in which it was appended.
+fn syslog(nth: u64, time: &str) -> (String, Value) {
+    let (host, pid) = (format!("web-{}", nth % 3), (900 + nth).to_string());
+    let message = format!("session {nth} opened");
+    let fields = json!({
+        "time": format!("-11-24T{time}"), "host": host, "program": "sshd", "pid": pid,
+        "message": message,
+    });
+    (format!("Nov 24 {time} {host} sshd[{pid}]: {message}"), fields)
+}
+
+fn dpkg(nth: u64, time: &str) -> (String, Value) {
+    let (package, version) = (format!("package-{nth}"), format!("1.{nth}-1"));
+    let (rest, mut fields) = match nth % 5 {
+        0 => (
+            format!("status installed {package}:amd64 {version}"),
+            json!({"action": "status", "status": "installed", "package": package,
+                "architecture": "amd64", "version": version}),
+        ),
+        1 => (
+            format!("install {package}:amd64 <none> {version}"),
+            json!({"action": "install", "package": package, "architecture": "amd64",
+                "new_version": version}),
+        ),
+        2 => (
+            format!("upgrade {package}:all 1.0-1 {version}"),
+            json!({"action": "upgrade", "package": package, "architecture": "all",
+                "version": "1.0-1", "new_version": version}),
+        ),
+        3 => (
+            "startup archives unpack".to_owned(),
+            json!({"action": "startup", "subject": "archives", "command": "unpack"}),
+        ),
+        _ => (
+            format!("conffile /etc/{package}.conf keep"),
+            json!({"action": "conffile", "file": format!("/etc/{package}.conf"),
+                "decision": "keep"}),
+        ),
+    };
+    fields["time"] = json!(format!("2026-11-24T{time}"));
+    (format!("2026-11-24 {time} {rest}"), fields)
 }
 
 #[tokio::test]
@@ -88,15 +161,24 @@ async fn check_what_lies_there(data: &Path, day: &Day) {
     let client = server.client();
     let parsed = read_all(&client, "lines.parsed").await;
     assert_eq!(parsed.len() as u64, day.lines - day.odd);
-    let kinds: BTreeSet<_> = parsed.iter().filter_map(|read| read.value["kind"].as_str()).collect();
-    assert!(kinds.len() >= 3, "access, syslog and dated lines: {kinds:?}");
-    let access = |read: &&millstream_tests::Read| read.value["kind"] == "access";
-    for read in parsed.iter().filter(access).step_by(175) {
-        let fields = &read.value;
-        assert_eq!(fields["method"], "GET", "{fields}");
-        assert!(fields["status"] == 200 || fields["status"] == 404, "{fields}");
-        let client = fields["client"].as_str().unwrap_or_default();
-        assert!(client.starts_with("192.0.2."), "{fields}");
+    let text = |read: &Read, field: &str| read.value[field].as_str().unwrap_or_default().to_owned();
+    let by_second: BTreeMap<(String, String), Value> = parsed
+        .into_iter()
+        .map(|read| {
+            let time = text(&read, "time").get(11..19).unwrap_or_default().to_owned();
+            ((text(&read, "kind"), time), read.value)
+        })
+        .collect();
+    for kind in KINDS {
+        for nth in (0..SECONDS).step_by(APART).take(SAMPLES) {
+            let (line, expected) = line(kind, nth);
+            let found = by_second.get(&(kind.to_owned(), time_of(nth)));
+            let mut fields = found.unwrap_or_else(|| panic!("`{line}` is not there")).clone();
+            if kind == "syslog" {
+                let time = fields["time"].as_str().and_then(|time| time.get(4..));
+                fields["time"] = json!(time);
+            }
+            assert_eq!(fields, expected, "{line}");
+        }
     }
-    let _ = (Books::default(), id_of(&Value::Null));
 }

@@ -16,10 +16,25 @@ use super::{
     rig::{IDENTITY, Rig, Topic},
 };
 
-const PER_SECOND: u64 = 1_000;
-const SECONDS: u64 = 6;
-/// The first ones find caches cold and widths small.
-const WARM_UP: u64 = PER_SECOND;
+/// A steady load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Records.
+    pub(super) per_second: u64,
+    /// For so long. The first second is not counted: it finds caches cold and widths small.
+    pub(super) seconds: u64,
+}
+
+/// What came of a steady load, in nanoseconds since a record was due.
+#[derive(Clone, Debug)]
+pub(super) struct Times {
+    /// Until a reader had its output.
+    pub(super) visible: Histogram<u64>,
+    /// Until its append was answered.
+    pub(super) acked: Histogram<u64>,
+}
+
+const PACE: Pace = Pace { per_second: 1_000, seconds: 6 };
 const VALUE: usize = 100;
 /// Appends that may be under way, so that one slow sync does not make the next ones late.
 const APPENDS_MAX: usize = 256;
@@ -29,10 +44,9 @@ pub(super) async fn measure(rig: &Rig, limits: &Limits) -> Result<Section> {
     let source = rig.topic("in", 1).await?;
     let output = rig.topic("out", 1).await?;
     rig.trigger("copy", (&source, &output), "identity", (Ordering::Partition, 1_000)).await?;
-    let began = Instant::now() + Duration::from_millis(100);
-    let (seen, acked) =
-        tokio::try_join!(read(rig, output.partition(0), began), send(rig, &source, began))?;
-    let about = format!("append -> function -> visible, {PER_SECOND} records of 100 B a second");
+    let Times { visible: seen, acked } = steady(rig, &source, &output, PACE).await?;
+    let per_second = PACE.per_second;
+    let about = format!("append -> function -> visible, {per_second} records of 100 B a second");
     let mut section = Section::new("latency", about);
     let micros = |times: &Histogram<u64>, at: f64| times.value_at_quantile(at) as f64 / 1e3;
     for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)] {
@@ -54,13 +68,38 @@ pub(super) async fn measure(rig: &Rig, limits: &Limits) -> Result<Section> {
     Ok(section)
 }
 
+/// Through whatever trigger maps `source` to `output`, one partition each, both empty. Each output must
+/// come once.
+pub(super) async fn steady(rig: &Rig, source: &Topic, output: &Topic, pace: Pace) -> Result<Times> {
+    let began = Instant::now() + Duration::from_millis(100);
+    let read = read(rig, output.partition(0), pace, began);
+    let (visible, acked) = tokio::try_join!(read, send(rig, source, pace, began))?;
+    Ok(Times { visible, acked })
+}
+
+impl Pace {
+    fn records(self) -> u64 {
+        self.per_second * self.seconds
+    }
+
+    fn due(self, began: Instant, nth: u64) -> Instant {
+        began + Duration::from_secs(1) * nth as u32 / self.per_second as u32
+    }
+
+    fn note(self, times: &mut Histogram<u64>, nth: u64, time: Duration) {
+        if nth >= self.per_second {
+            times.saturating_record(nanos(time));
+        }
+    }
+}
+
 /// Sends each record when it is due. Gives the time to the answer.
-async fn send(rig: &Rig, topic: &Topic, began: Instant) -> Result<Histogram<u64>> {
+async fn send(rig: &Rig, topic: &Topic, pace: Pace, began: Instant) -> Result<Histogram<u64>> {
     let tracker = TaskTracker::new();
     let mut under_way: std::collections::VecDeque<AbortOnDropHandle<_>> = Default::default();
     let mut times = histogram();
-    for nth in 0..PER_SECOND * SECONDS {
-        let due = began + Duration::from_secs(1) * nth as u32 / PER_SECOND as u32;
+    for nth in 0..pace.records() {
+        let due = pace.due(began, nth);
         tokio::time::sleep_until(due.into()).await;
         let (log, topic, batch) = (rig.log().clone(), topic.id, record(nth, rig));
         // Ends with its append. Its failure, or panic, is told where it is awaited.
@@ -72,19 +111,15 @@ async fn send(rig: &Rig, topic: &Topic, began: Instant) -> Result<Histogram<u64>
             || under_way.front().is_some_and(|one| one.is_finished())
         {
             let Some(oldest) = under_way.pop_front() else { break };
-            note(&mut times, oldest.await?.context("append")?);
+            let (nth, time) = oldest.await?.context("append")?;
+            pace.note(&mut times, nth, time);
         }
     }
     for rest in under_way {
-        note(&mut times, rest.await?.context("append")?);
+        let (nth, time) = rest.await?.context("append")?;
+        pace.note(&mut times, nth, time);
     }
     Ok(times)
-}
-
-fn note(times: &mut Histogram<u64>, (nth, time): (u64, Duration)) {
-    if nth >= WARM_UP {
-        times.saturating_record(nanos(time));
-    }
 }
 
 /// Its number is in its value.
@@ -99,11 +134,16 @@ fn record(nth: u64, rig: &Rig) -> AppendBatch {
 }
 
 /// Reads outputs as they become visible. Each record must come once.
-async fn read(rig: &Rig, partition: PartitionRef, began: Instant) -> Result<Histogram<u64>> {
+async fn read(
+    rig: &Rig,
+    partition: PartitionRef,
+    pace: Pace,
+    began: Instant,
+) -> Result<Histogram<u64>> {
     let budget =
         ReadBudget { records_max: 1_000, bytes_max: 1 << 20, wait_max: Duration::from_secs(20) };
     let mut times = histogram();
-    let mut seen = vec![false; (PER_SECOND * SECONDS) as usize];
+    let mut seen = vec![false; pace.records() as usize];
     let (mut from, mut count) = (Offset(0), 0);
     while count < seen.len() {
         let page = rig.log().read(partition, from, budget).await?;
@@ -121,8 +161,8 @@ async fn read(rig: &Rig, partition: PartitionRef, began: Instant) -> Result<Hist
                 bail!("output {nth} came twice: this is a bug");
             }
             count += 1;
-            let due = began + Duration::from_secs(1) * nth as u32 / PER_SECOND as u32;
-            note(&mut times, (nth, now.saturating_duration_since(due)));
+            let late = now.saturating_duration_since(pace.due(began, nth));
+            pace.note(&mut times, nth, late);
         }
     }
     Ok(times)

@@ -5,11 +5,14 @@ mod latency;
 mod limits;
 mod load;
 mod log;
+mod neighbours;
 mod pipeline;
 mod report;
 mod rig;
 mod sandbox;
 mod stages;
+mod stuck_key;
+mod usage;
 
 use std::{
     io::{self, Write},
@@ -29,13 +32,13 @@ use crate::telemetry::{self, LogFormat};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  millstream bench                      all of it, about a minute
+  millstream bench                      all but neighbours and stuck-key, about a minute
   millstream bench pipeline             topic -> function -> topic, durable, exactly once
   millstream bench -o json latency      the last line is JSON, for programs
 
 The keys of the JSON are explained in runtime/docs/bench.md.")]
 pub struct BenchArgs {
-    /// What to measure [default: all].
+    /// What to measure [default: all but `neighbours` and `stuck-key`, which take minutes].
     #[command(subcommand)]
     what: Option<What>,
 
@@ -80,6 +83,10 @@ enum What {
     Sandbox,
     /// Where the time of a record goes, stage by stage.
     Stages,
+    /// What a trigger keeps of the cores, and its latency, beside hostile functions: some 3 minutes.
+    Neighbours(neighbours::Setting),
+    /// What a key that fails for a minute costs the other keys: some 2 minutes.
+    StuckKey(stuck_key::Setting),
 }
 
 /// Runs what was asked for and prints it.
@@ -148,6 +155,8 @@ async fn one(what: What, limits: &Limits, folder: &Path) -> Result<Option<Sectio
         What::Latency => latency::measure(&rig, limits).await,
         What::Sandbox => sandbox::measure(&rig).await,
         What::Stages => stages::measure(&rig).await,
+        What::Neighbours(setting) => neighbours::measure(&rig, setting).await,
+        What::StuckKey(setting) => stuck_key::measure(&rig, setting).await,
     };
     rig.stop().await?;
     section.map(Some)

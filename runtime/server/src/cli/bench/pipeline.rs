@@ -10,7 +10,8 @@ use super::{
     limits::Limits,
     load::Load,
     report::{Section, Unit},
-    rig::{IDENTITY, Rig, Topic, cpu_time},
+    rig::{IDENTITY, Rig, Topic},
+    usage::cpu_time,
 };
 
 /// Of the backlog at 100 bytes.

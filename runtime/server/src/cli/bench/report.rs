@@ -30,6 +30,8 @@ pub(super) enum Unit {
     PerSecond,
     MegabytesPerSecond,
     GigabytesPerSecond,
+    /// 10⁶ bytes.
+    Megabytes,
     Times,
     Count,
 }
@@ -43,6 +45,7 @@ impl Unit {
             Self::PerSecond => "_per_second",
             Self::MegabytesPerSecond => "_mb_per_second",
             Self::GigabytesPerSecond => "_gb_per_second",
+            Self::Megabytes => "_mb",
             Self::Times => "_ratio",
             Self::Count => "",
         }
@@ -59,6 +62,7 @@ impl Unit {
             Self::PerSecond => format!("{value:.0} /s"),
             Self::MegabytesPerSecond => format!("{value:.0} MB/s"),
             Self::GigabytesPerSecond => format!("{value:.1} GB/s"),
+            Self::Megabytes => format!("{value:.1} MB"),
             Self::Times => format!("{value:.2} x"),
             Self::Count => format!("{value:.0}"),
         }

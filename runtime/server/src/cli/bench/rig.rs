@@ -16,7 +16,9 @@ use trigger::{BatchPolicy, ItemFailures, Ordering, RetryPolicy};
 
 use crate::{
     app::App,
-    catalog::{FunctionRef, Guard, OnFailure, Scaling, Selector, Start, TriggerDefinition},
+    catalog::{
+        FunctionPatch, FunctionRef, Guard, OnFailure, Scaling, Selector, Start, TriggerDefinition,
+    },
     config::{Config, Storage},
 };
 
@@ -83,48 +85,51 @@ impl Rig {
         Ok(self.app.catalog.artifacts().load(put.version.digest).await?)
     }
 
-    /// Maps `source` to `output` through a function that is deployed.
+    /// Maps `source` to `output` through the newest version of a function that is deployed.
     pub(super) async fn trigger(
         &self,
         name: &str,
-        (source, output): (&Topic, &Topic),
+        topics: (&Topic, &Topic),
         function: &str,
         (ordering, records_max): (Ordering, usize),
     ) -> Result<TriggerName> {
         let function =
             FunctionRef { name: FunctionName::parse(function)?, selector: Selector::Newest };
+        let definition = definition(name, topics, function, (ordering, records_max))?;
+        self.put_trigger(name, definition).await
+    }
+
+    pub(super) async fn put_trigger(
+        &self,
+        name: &str,
+        definition: TriggerDefinition,
+    ) -> Result<TriggerName> {
         let name = TriggerName::parse(name)?;
-        let definition = TriggerDefinition {
-            source: source.name.clone(),
-            function,
-            output: Some(output.name.clone()),
-            outputs: Vec::new(),
-            cursor: CursorName::parse(name.as_str())?,
-            enabled: true,
-            start: Start::Earliest,
-            batch: BatchPolicy { records_max, bytes_max: 6 << 20, wait: Duration::ZERO },
-            ordering,
-            retry: RetryPolicy {
-                attempts_max: Some(5),
-                bisect: true,
-                item_failures: ItemFailures::Each,
-                record_age_max: None,
-                backoff_min: Duration::from_millis(250),
-                backoff_max: Duration::from_secs(60),
-            },
-            on_failure: OnFailure::DeadLetter,
-            dead_letters: None,
-            halt_on_failure_share: 0.5,
-            filter: None,
-            window: None,
-            scaling: Scaling {
-                concurrency_min: 0,
-                concurrency_max: 16,
-                lag_target: Duration::from_secs(5),
-            },
-        };
         self.app.catalog.put_trigger(&name, definition, Guard::Nothing).await?;
         Ok(name)
+    }
+
+    /// When it returns nothing of the trigger runs any more.
+    pub(super) async fn delete_trigger(&self, name: &TriggerName) -> Result<()> {
+        let deleted = self.app.supervisor.delete(name, Guard::Any).await;
+        deleted.with_context(|| format!("delete trigger `{name}`"))
+    }
+
+    pub(super) async fn patch_function(&self, name: &str, patch: FunctionPatch) -> Result<()> {
+        let name = FunctionName::parse(name)?;
+        let patched = self.app.catalog.patch_function(&name, patch, Guard::Any).await;
+        patched.map(drop).with_context(|| format!("patch function `{name}`"))
+    }
+
+    /// A counter of one trigger as the metrics tell it, over all its other labels. 0 if it has none.
+    pub(super) fn counter(&self, metric: &str, trigger: &TriggerName) -> f64 {
+        let families = self.app.metrics.registry().gather();
+        let series = families.iter().filter(|family| family.name() == metric);
+        let is_its = |labels: &[prometheus::proto::LabelPair]| {
+            labels.iter().any(|of| of.name() == "trigger" && of.value() == trigger.as_str())
+        };
+        let its = series.flat_map(|family| family.get_metric()).filter(|it| is_its(it.get_label()));
+        its.map(|it| it.get_counter().get_value()).sum()
     }
 
     pub(super) async fn append(&self, topic: &Topic, batch: AppendBatch) -> Result<()> {
@@ -161,18 +166,47 @@ impl Rig {
     }
 }
 
-fn too_many(topic: &Topic, count: u64, wanted: u64) -> anyhow::Error {
-    anyhow!("`{}` has {count} records and {wanted} are right: this is a bug", topic.name)
+/// With the rig's policies: every failed record is tried five times, then it is a dead letter; a
+/// failure of half the records halts the trigger.
+pub(super) fn definition(
+    name: &str,
+    (source, output): (&Topic, &Topic),
+    function: FunctionRef,
+    (ordering, records_max): (Ordering, usize),
+) -> Result<TriggerDefinition> {
+    Ok(TriggerDefinition {
+        source: source.name.clone(),
+        function,
+        output: Some(output.name.clone()),
+        outputs: Vec::new(),
+        cursor: CursorName::parse(name)?,
+        enabled: true,
+        start: Start::Earliest,
+        batch: BatchPolicy { records_max, bytes_max: 6 << 20, wait: Duration::ZERO },
+        ordering,
+        retry: RetryPolicy {
+            attempts_max: Some(5),
+            bisect: true,
+            item_failures: ItemFailures::Each,
+            record_age_max: None,
+            backoff_min: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(60),
+        },
+        on_failure: OnFailure::DeadLetter,
+        dead_letters: None,
+        halt_on_failure_share: 0.5,
+        filter: None,
+        window: None,
+        scaling: Scaling {
+            concurrency_min: 0,
+            concurrency_max: 16,
+            lag_target: Duration::from_secs(5),
+        },
+    })
 }
 
-/// CPU time of this process so far, all threads.
-pub(super) fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold anything, up to its `)`: the 12th and 13th field, in 100ths.
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields = rest.split_whitespace().skip(11).take(2);
-    let hundredths: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(hundredths * 10)
+fn too_many(topic: &Topic, count: u64, wanted: u64) -> anyhow::Error {
+    anyhow!("`{}` has {count} records and {wanted} are right: this is a bug", topic.name)
 }
 
 /// A temporary directory whose files are on a disk, if there is any.
@@ -185,19 +219,4 @@ pub(super) fn folder_on_disk() -> PathBuf {
 pub(super) fn is_in_memory(folder: &Path) -> bool {
     const TMPFS: u64 = 0x0102_1994;
     rustix::fs::statfs(folder).is_ok_and(|stat| stat.f_type as u64 == TMPFS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpu_time_goes_on() {
-        let before = cpu_time();
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(60) {
-            std::hint::black_box(cpu_time());
-        }
-        assert!(cpu_time() > before);
-    }
 }
