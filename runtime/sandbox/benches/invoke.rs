@@ -133,6 +133,7 @@ fn call(span: Span) -> Call {
         environment: Arc::new([]),
         overlay: Vec::new(),
         state: Arc::new(Nothing),
+        share: Arc::default(),
         attributes: None,
     }
 }

@@ -1,5 +1,5 @@
 //! One invocation as the driver asks for it and gets it back. Plain data, no engine type.
-use crate::logs::Logs;
+use crate::{logs::Logs, turns::Share};
 use async_trait::async_trait;
 use bytes::Bytes;
 use log_contract::{Attributes, PartitionId, Span, StateKey, StateWrite, Timestamp, TopicId};
@@ -28,6 +28,8 @@ pub struct Call {
     pub overlay: Vec<StateWrite>,
     /// Durable state.
     pub state: Arc<dyn StateReader>,
+    /// With whom it shares the cores as one.
+    pub share: Arc<Share>,
     /// What the outputs' batch says of its origin.
     pub attributes: Option<Arc<Attributes>>,
 }
@@ -92,10 +94,12 @@ pub struct Invoked {
 /// What an invocation used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// From the first instruction of the host for it to the last; without the wait for a worker.
+    /// From when it had its first turn to the end.
     pub wall: Duration,
     /// Time on a worker.
     pub cpu: Duration,
+    /// Of `wall`, when it could go on and others had the cores.
+    pub waited: Duration,
     /// Largest sum of its linear memories.
     pub memory_peak_bytes: usize,
 }

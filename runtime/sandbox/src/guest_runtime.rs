@@ -10,7 +10,10 @@ use tokio::{
 const NICENESS: i32 = 5;
 /// After so many turns a worker looks at timers and at what others handed over. A turn of a guest that
 /// burns is as long as a tick, so the usual 61 would be half a second.
-const TURNS: u32 = 4;
+const TURNS: u32 = 1;
+
+/// Workers beyond those that `turns` lets run guests: somebody must be free to see that one has come.
+const SPARE: usize = 1;
 
 pub(crate) struct GuestRuntime(Option<Runtime>);
 
@@ -20,7 +23,7 @@ struct Task<T>(JoinHandle<T>);
 impl GuestRuntime {
     pub(crate) fn start(threads: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
+            .worker_threads(threads.max(1) + SPARE)
             .thread_name("guest")
             .enable_time()
             .event_interval(TURNS)

@@ -6,6 +6,7 @@ use crate::{
     fault::{self, Fault, Stage},
     function::{Function, Linked},
     host::{GuestMemory, Host, MemoryGauge, Pace, WaitsFor},
+    turns::{Seat, Turns},
 };
 use log_contract::Digest;
 use std::{
@@ -28,6 +29,7 @@ const GUEST_HANDLES_MAX: usize = 1_024;
 pub(crate) struct Runner {
     slots: u64,
     memory_max: usize,
+    turns: Turns,
     pub(crate) gauge: MemoryGauge,
     pub(crate) invocations: AtomicU64,
     in_pool: AtomicU64,
@@ -43,14 +45,23 @@ enum End {
     TimedOut,
 }
 
+/// What [`bounded`] saw.
+#[derive(Default)]
+struct Spent {
+    cpu: Duration,
+    /// It could go on, and others had the cores.
+    waited: Duration,
+}
+
 /// A slot of the pool, counted.
 struct Slot<'a>(&'a AtomicU64);
 
 impl Runner {
-    pub(crate) fn new(slots: u64, memory_max: usize) -> Self {
+    pub(crate) fn new(slots: u64, memory_max: usize, turns: Turns) -> Self {
         Self {
             slots,
             memory_max,
+            turns,
             gauge: MemoryGauge::default(),
             invocations: AtomicU64::new(0),
             in_pool: AtomicU64::new(0),
@@ -102,25 +113,30 @@ impl Runner {
         call: &Call,
         is_pool: bool,
     ) -> Option<Invoked> {
+        let mut seat = self.turns.seat(&call.share);
+        poll_fn(|cx| seat.poll_turn(cx)).await;
         let started = Instant::now();
-        let mut cpu = Duration::ZERO;
+        let mut spent = Spent::default();
         let memory = GuestMemory::new(call.limits.memory_bytes.min(self.memory_max), &self.gauge);
         let mut store = store_for(linked, Host::new(component, call, memory), call);
         let pace = Arc::clone(store.data().pace());
         let guest = handle(linked, &mut store, call);
-        let end = bounded(guest, &pace, call.limits.timeout, &mut cpu).await;
+        let end = bounded(guest, &pace, call.limits.timeout, &mut spent, &mut seat).await;
         let host = store.data_mut();
         let is_full =
             matches!(&end, End::Broke(error, Stage::Instantiate) if fault::is_pool_full(error));
         if is_pool && is_full {
             return None;
         }
+        let ended = Instant::now();
         let logs = host.logs.take();
         let result = judge(end, host, call);
         let memory_peak_bytes = host.memory.peak;
         // The guest's memory is given back before the time is taken: that costs too.
         drop(store);
-        let cost = Cost { wall: started.elapsed(), cpu, memory_peak_bytes };
+        seat.leave(ended.elapsed());
+        let Spent { cpu, waited } = spent;
+        let cost = Cost { wall: started.elapsed(), cpu, waited, memory_peak_bytes };
         Some(Invoked { result, cost, logs })
     }
 }
@@ -190,36 +206,49 @@ fn batch(call: &Call) -> BatchIn<'_> {
 /// Runs a guest until it ends or its time is up; counts its time on the worker. The clock is looked at
 /// whenever the guest gives way, so one that burns ends without a timer, and one that sleeps with it.
 ///
-/// A guest that could go on while others have the workers is not billed for that: its deadline moves.
+/// A guest that could go on while others have the cores is not billed for that: its deadline moves.
 async fn bounded(
     guest: impl Future<Output = End>,
     pace: &Pace,
     timeout: Duration,
-    cpu: &mut Duration,
+    spent: &mut Spent,
+    seat: &mut Seat<'_>,
 ) -> End {
     let mut deadline = Instant::now() + timeout;
-    let mut gave_way_at: Option<Instant> = None;
+    let mut waits_since: Option<Instant> = None;
     let mut guest = pin!(guest);
     let mut alarm = pin!(tokio::time::sleep_until(deadline.into()));
     poll_fn(|cx| {
-        let began = Instant::now();
-        if let Some(since) = gave_way_at.take() {
+        let mut began = Instant::now();
+        if seat.poll_turn(cx).is_pending() {
+            waits_since.get_or_insert(began);
+            return Poll::Pending;
+        }
+        if let Some(since) = waits_since.take() {
+            began = Instant::now();
+            spent.waited += began - since;
             deadline += began - since;
         }
         let polled = guest.as_mut().poll(cx);
         let now = Instant::now();
-        *cpu += now - began;
+        let ran = now - began;
+        spent.cpu += ran;
         if let Poll::Ready(end) = polled {
+            // The turn is kept for what is left to do.
+            seat.charge(ran);
             return Poll::Ready(end);
         }
         if now >= deadline {
+            seat.charge(ran);
             return Poll::Ready(End::TimedOut);
         }
         if pace.has_given_way() {
             // It is woken already.
-            gave_way_at = Some(now);
+            seat.give_way(ran);
+            waits_since = Some(now);
             return Poll::Pending;
         }
+        seat.leave(ran);
         if alarm.deadline() < deadline.into() {
             alarm.as_mut().reset(deadline.into());
         }

@@ -17,6 +17,7 @@ mod logs;
 mod sandbox;
 mod stats;
 mod ticker;
+mod turns;
 
 pub use admit::{AdmitError, Admitted, CompileResource, HostTrouble};
 pub use call::{Call, Cost, Environment, Invoked, Limits, OutputTopics, StateReader, Window};
@@ -26,3 +27,4 @@ pub use function::{Function, LoadError};
 pub use logs::{LogLine, LogStream, Logs};
 pub use sandbox::Sandbox;
 pub use stats::Stats;
+pub use turns::Share;

@@ -10,6 +10,7 @@ use crate::{
     invoke::{Runner, not_run},
     stats::Stats,
     ticker::Ticker,
+    turns::Turns,
 };
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -47,7 +48,12 @@ impl Sandbox {
         let threads = |error| HostTrouble::new("start the guests' threads".into(), &error);
         let ticker = Ticker::start(Arc::clone(&engines)).map_err(threads)?;
         let guests = GuestRuntime::start(config.guest_threads).map_err(threads)?;
-        let runner = Runner::new(engines.slots(config.slots), config.memory_max);
+        let ticked = Arc::clone(&engines);
+        let runner = Runner::new(
+            engines.slots(config.slots),
+            config.memory_max,
+            Turns::new(config.guest_threads, move || ticked.tick()),
+        );
         let artifacts = Artifacts::open(
             config.artifacts_dir,
             config.compile_command,

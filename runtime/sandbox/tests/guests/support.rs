@@ -122,6 +122,7 @@ pub(crate) fn call_of(span: Span) -> Call {
         environment: Arc::new([]),
         overlay: Vec::new(),
         state: Arc::new(Stored::default()),
+        share: Arc::default(),
         attributes: None,
     }
 }

@@ -5,7 +5,10 @@ use dashmap::DashMap;
 use log_contract::{Offset, PartitionId, Timestamp, TriggerName};
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use trigger::Stand;
@@ -19,6 +22,8 @@ pub(super) struct Cell {
     pub(super) trigger: TriggerName,
     pub(super) topic: Arc<str>,
     pub(super) partition: PartitionId,
+    /// Attempts that have their turn.
+    pub(super) running: AtomicUsize,
     posted: Mutex<Posted>,
 }
 
@@ -33,7 +38,7 @@ struct Posted {
     /// When the oldest record that is not done was appended.
     oldest: Option<Timestamp>,
     lost: u64,
-    /// Attempts in flight, the most since the scaler looked.
+    /// Attempts that run or wait for their turn, the most since the scaler looked.
     busiest: usize,
     /// Reading fails, and why.
     fetch_fault: Option<Arc<str>>,
@@ -115,7 +120,7 @@ impl Cell {
             fetch_fault: None,
             moved_at: now,
         });
-        Arc::new(Self { trigger, topic, partition, posted })
+        Arc::new(Self { trigger, topic, partition, running: AtomicUsize::new(0), posted })
     }
 
     pub(super) fn live(&self, stand: Stand, now: Timestamp) {
@@ -167,10 +172,11 @@ impl Cell {
 
     pub(super) fn look(&self, now: Timestamp) -> Glance {
         let posted = self.posted();
-        let (busy, open_bytes) = match &posted.doing {
-            Doing::Parked { .. } => (0, 0),
-            Doing::Live(stand) => (stand.flying, stand.open_bytes),
+        let open_bytes = match &posted.doing {
+            Doing::Parked { .. } => 0,
+            Doing::Live(stand) => stand.open_bytes,
         };
+        let busy = self.running.load(Ordering::Relaxed);
         Glance {
             state: posted.state(),
             lag_records: posted.lag_records(),

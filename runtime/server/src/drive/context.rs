@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{artifacts::Artifacts, catalog::Catalog, config::Limits};
 use log_contract::{Clock, Log, PartitionId, Timestamp, TriggerName};
-use sandbox::Sandbox;
+use sandbox::{Sandbox, Share};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -40,6 +40,8 @@ pub(super) struct Context {
     /// The deadline of a drain has passed: let go of everything.
     pub(super) let_go: CancellationToken,
     pub(super) jitter: Jitter,
+    /// What is invoked outside any topic shares the cores as one.
+    pub(super) by_hand: Arc<Share>,
 }
 
 impl Context {

@@ -1,6 +1,7 @@
 //! What a feed's commands do outside: read, invoke, settle. Each future resolves to one event. Never a
 //! choice of what comes next.
 use super::{
+    board::Cell,
     context::Context,
     function_logs::Origin as LogOrigin,
     letters,
@@ -16,7 +17,10 @@ use log_contract::{
     StateWrite, TopicId,
 };
 use sandbox::{Call, StateReader};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 use trigger::{DeadLetter, DeliveryId, Event, Failure, FailureKind, HostFault, Outcome, Settle};
 
@@ -28,6 +32,7 @@ pub(super) struct Hands {
     pub(super) plan: Arc<Plan>,
     pub(super) lease: Arc<Lease>,
     pub(super) place: PartitionRef,
+    pub(super) cell: Arc<Cell>,
     pub(super) purses: Purses,
     /// What has not begun does not begin any more.
     pub(super) draining: CancellationToken,
@@ -118,6 +123,7 @@ impl Hands {
         let Some(_turn) = self.turn(binding).await else {
             return Err(HostFault { reason: "the feed ends before its turn has come".into() });
         };
+        let _running = Running::count(&self.cell);
         let loaded = binding.function(&self.context.artifacts).await;
         let function =
             loaded.map_err(|error| HostFault { reason: crate::telemetry::chain(&error).into() })?;
@@ -148,6 +154,7 @@ impl Hands {
                 context: Arc::clone(&self.context),
                 lease: Arc::clone(&self.lease),
             }),
+            share: Arc::clone(&self.running.share),
             attributes: Some(Arc::new(attributes)),
         };
         let invoked = self.context.sandbox.invoke(function, call).await;
@@ -267,6 +274,22 @@ fn not_settled(error: SettleError, letters_from: usize, has_letters: bool) -> Se
             SettleError::Refused { output: output - 1, why }
         }
         other => other,
+    }
+}
+
+/// One attempt that has its turn.
+struct Running<'a>(&'a Cell);
+
+impl<'a> Running<'a> {
+    fn count(cell: &'a Cell) -> Self {
+        cell.running.fetch_add(1, Ordering::Relaxed);
+        Self(cell)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

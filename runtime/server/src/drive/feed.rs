@@ -227,6 +227,7 @@ impl FeedDriver {
             plan: Arc::clone(plan),
             lease: Arc::clone(&self.lease),
             place: self.place,
+            cell: Arc::clone(&self.handle.cell),
             purses: Purses { feed: Arc::default(), trigger: Arc::clone(&self.running.purse) },
             draining: CancellationToken::new(),
         });

@@ -92,6 +92,7 @@ impl Supervisor {
             environment: settings.environment.clone().into_iter().collect(),
             overlay: Vec::new(),
             state: Arc::new(NoState),
+            share: Arc::clone(&context.by_hand),
             attributes: None,
         };
         let invoked = context.sandbox.invoke(&loaded, call).await;

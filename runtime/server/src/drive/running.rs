@@ -7,7 +7,7 @@ use super::{
     reconcile::{Fingerprint, Identity},
 };
 use log_contract::{Offset, PartitionId, Timestamp, TriggerName};
-use sandbox::Cost;
+use sandbox::{Cost, Share};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -27,6 +27,8 @@ pub(super) struct RunningTrigger {
     fingerprint: Mutex<Fingerprint>,
     /// As wide as the scaler says; feeds share it.
     pub(super) gate: Arc<Gate>,
+    /// Its guests share the cores as one.
+    pub(super) share: Arc<Share>,
     /// The records that its feeds hold in memory.
     pub(super) purse: Arc<Purse>,
     pub(super) halt: Mutex<Halt>,
@@ -124,6 +126,7 @@ impl RunningTrigger {
             name,
             identity,
             gate,
+            share: Arc::default(),
             purse: Arc::default(),
             halt: Mutex::new(halt),
             wants_halt: Mutex::default(),
@@ -212,7 +215,9 @@ impl RunningTrigger {
     pub(super) fn spent(&self, records: usize, cost: &Cost) {
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(0);
         self.spending.records.fetch_add(records as u64, Ordering::Relaxed);
-        self.spending.wall.fetch_add(micros(cost.wall), Ordering::Relaxed);
+        // What others had is no time that it needs.
+        let wall = cost.wall.saturating_sub(cost.waited);
+        self.spending.wall.fetch_add(micros(wall), Ordering::Relaxed);
         self.spending.cpu.fetch_add(micros(cost.cpu), Ordering::Relaxed);
         self.figures.invocation_seconds.observe(cost.wall.as_secs_f64());
         self.figures.cpu_seconds.inc_by(cost.cpu.as_secs_f64());

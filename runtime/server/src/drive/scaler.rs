@@ -212,7 +212,6 @@ fn grant(context: &Context, looked: &Looked, width: usize) {
         .iter()
         .map(|sample| Need {
             backlog: sample.backlog,
-            oldest: sample.oldest,
             busy: sample.busy,
             is_blocked: sample.is_blocked,
         })

@@ -91,6 +91,7 @@ impl Supervisor {
             logs: Arc::new(FunctionLogs::new(limits.function_log_lines)),
             tasks: TaskTracker::new(),
             let_go: CancellationToken::new(),
+            by_hand: Arc::default(),
             jitter: Jitter::seeded(clock.now().0),
             log,
             clock,

@@ -20,7 +20,11 @@ async fn waiting(bench: &Bench, name: &str) {
 
 async fn until_busy(bench: &Bench, name: &str) {
     let what = format!("`{name}` is busy");
-    until(&what, async || (bench.status(name).await.concurrency.busy > 0).then_some(())).await;
+    until(&what, async || {
+        let partitions = bench.status(name).await.partitions;
+        partitions.iter().any(|it| it.flying > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,8 @@ struct Vice {
     component: &'static [u8],
     value: &'static str,
     does: &'static str,
+    /// Burns whatever it is given. The others wait for their dead letters most of the time.
+    is_hungry: bool,
 }
 
 macro_rules! guest {
@@ -44,18 +46,21 @@ macro_rules! guest {
     };
 }
 
+const fn vice(
+    name: &'static str,
+    component: &'static [u8],
+    (value, does, is_hungry): (&'static str, &'static str, bool),
+) -> Vice {
+    Vice { name, component, value, does, is_hungry }
+}
+
 const VICES: [Vice; 6] = [
-    Vice { name: "spin", component: guest!("spins"), value: "spin", does: "never comes back" },
-    Vice { name: "memory", component: guest!("eats-memory"), value: "eat", does: "eats memory" },
-    Vice { name: "trap", component: guest!("traps"), value: "trap", does: "panics" },
-    Vice {
-        name: "outputs",
-        component: guest!("floods-outputs"),
-        value: "flood",
-        does: "floods outputs",
-    },
-    Vice { name: "logs", component: guest!("floods-logs"), value: "flood", does: "floods its log" },
-    Vice { name: "failure", component: guest!("fails-all"), value: "any", does: "fails on all" },
+    vice("spin", guest!("spins"), ("spin", "never comes back", true)),
+    vice("memory", guest!("eats-memory"), ("eat", "eats memory", true)),
+    vice("trap", guest!("traps"), ("trap", "panics", false)),
+    vice("outputs", guest!("floods-outputs"), ("flood", "floods outputs", true)),
+    vice("logs", guest!("floods-logs"), ("flood", "floods its log", true)),
+    vice("failure", guest!("fails-all"), ("any", "fails on all", false)),
 ];
 
 const BURNS: &[u8] = guest!("burns");
@@ -115,21 +120,21 @@ pub(super) async fn measure(rig: &Rig, setting: Setting) -> Result<Section> {
     let mut seen = Vec::new();
     for vice in VICES.iter().filter(|_| !setting.all_at_once) {
         let hostile = [start(rig, vice, "one").await?];
-        seen.push((vice.name, vice.does, watch(rig, vice.name, setting, &hostile).await?));
+        seen.push((std::slice::from_ref(vice), watch(rig, vice.name, setting, &hostile).await?));
         stop(rig, &hostile).await?;
     }
     let mut hostile = Vec::new();
     for vice in &VICES {
         hostile.push(start(rig, vice, "all").await?);
     }
-    seen.push(("all", "all at once", watch(rig, "all", setting, &hostile).await?));
+    seen.push((&VICES[..], watch(rig, "all", setting, &hostile).await?));
     stop(rig, &hostile).await?;
     let after = watch(rig, "last", setting, &[]).await?;
 
     let alone = both(before, after, &mut section);
     let mut failures = alone.failures;
-    for (name, does, seen) in &seen {
-        beside(&mut section, (name, does), &alone, seen);
+    for (vices, seen) in &seen {
+        beside(&mut section, vices, &alone, seen);
         failures += seen.failures;
     }
     section.add("failures", "records of the neighbour that failed", failures, Unit::Count);
@@ -165,10 +170,15 @@ fn both(before: Seen, after: Seen, section: &mut Section) -> Seen {
     alone
 }
 
-fn beside(section: &mut Section, (name, does): (&str, &str), alone: &Seen, seen: &Seen) {
+fn beside(section: &mut Section, vices: &[Vice], alone: &Seen, seen: &Seen) {
+    let (name, does) = match vices {
+        [vice] => (vice.name, vice.does),
+        _ => ("all", "all at once"),
+    };
     let key = |what: &str| format!("{name}_{what}");
     let Seen { busy, visible, .. } = seen;
-    let Shared { got, fair, hostile } = share(&alone.busy, busy);
+    let Shared { got, fair, hostile } =
+        share(&alone.busy, busy, vices.iter().map(|vice| vice.is_hungry));
     section.add(&key("share_of_fair"), &format!("{does}: share of fair"), got / fair, Unit::Times);
     section.beside(format!("{got:.3} of {fair:.3} cores"));
     let throughput = busy.per_second / alone.busy.per_second;
@@ -207,13 +217,16 @@ struct Shared {
     hostile: Vec<f64>,
 }
 
-fn share(alone: &Busy, beside: &Busy) -> Shared {
+fn share(alone: &Busy, beside: &Busy, hungry: impl Iterator<Item = bool>) -> Shared {
     // A record is always the same work, so what was worked tells the cores that it got.
     let got = beside.per_second * alone.guests / alone.per_second;
     let metered: f64 = beside.metered.iter().sum();
     let hostile = beside.metered.iter().skip(1);
     let hostile: Vec<f64> = hostile.map(|cores| cores * beside.guests / metered).collect();
-    Shared { got, fair: fair_share(beside.guests + beside.idle, &hostile), hostile }
+    let wanted = hostile.iter().zip(hungry);
+    let wanted = wanted.map(|(took, is_hungry)| if is_hungry { f64::INFINITY } else { *took });
+    let fair = fair_share(beside.guests + beside.idle, wanted.collect());
+    Shared { got, fair, hostile }
 }
 
 fn micros(times: &Histogram<u64>, quantile: f64) -> f64 {
@@ -221,18 +234,16 @@ fn micros(times: &Histogram<u64>, quantile: f64) -> f64 {
 }
 
 /// What one more is entitled to, of `cores` that all share alike, as `trigger::fair_share` has it: all
-/// get what they want while it fits; else none gets less than another for wanting less. Who took less
-/// than his share wanted no more, and what he left is shared again; who took more than his share is
-/// entitled to no more for that.
-fn fair_share(cores: f64, others: &[f64]) -> f64 {
-    let mut others = others.to_vec();
+/// get what they want while it fits; else none gets less than another for wanting less. What one wants
+/// less than his share is shared again; who wants more is entitled to no more for that.
+fn fair_share(cores: f64, mut others: Vec<f64>) -> f64 {
     others.sort_by(f64::total_cmp);
     let (mut left, mut sharers) = (cores, others.len() + 1);
-    for taken in others {
-        if taken >= left / sharers as f64 {
+    for wanted in others {
+        if wanted >= left / sharers as f64 {
             break;
         }
-        left -= taken;
+        left -= wanted;
         sharers -= 1;
     }
     left / sharers as f64
@@ -367,13 +378,13 @@ mod tests {
             metered: metered.to_vec(),
         };
         let alone = busy(1_900.0, 1.9, 0.0, &[1.9]);
-        for (beside, got, fair, taken) in [
+        for (beside, is_hungry, got, fair, taken) in [
             // Half of the machine is gone: workers wait half of their time, which is metered all the same.
-            (busy(450.0, 0.9, 0.0, &[0.9, 0.9]), 0.45, 0.45, 0.45),
+            (busy(450.0, 0.9, 0.0, &[0.9, 0.9]), true, 0.45, 0.45, 0.45),
             // The hostile one wants little, and the neighbour is not let at the rest.
-            (busy(1_000.0, 1.2, 0.7, &[1.0, 0.2]), 1.0, 1.7, 0.2),
+            (busy(1_000.0, 1.2, 0.7, &[1.0, 0.2]), false, 1.0, 1.7, 0.2),
         ] {
-            let shared = share(&alone, &beside);
+            let shared = share(&alone, &beside, [is_hungry].into_iter());
             let found = [shared.got, shared.fair, shared.hostile[0]];
             let is_near = |(one, other): (&f64, &f64)| (one - other).abs() < 1e-9;
             assert!(found.iter().zip(&[got, fair, taken]).all(is_near), "{found:?}");
@@ -390,7 +401,7 @@ mod tests {
             (&[0.5, 0.5, 0.5], 0.5),
             (&[1.0, 0.3, 0.1], 0.8),
         ] {
-            let got = fair_share(2.0, others);
+            let got = fair_share(2.0, others.to_vec());
             assert!((got - fair).abs() < 1e-9, "{others:?}: {got}, not {fair}");
         }
     }

@@ -96,6 +96,7 @@ fn call(batch: &RecordBatch) -> Call {
         environment,
         overlay: Vec::new(),
         state: Arc::new(NoState),
+        share: Arc::default(),
         attributes: None,
     }
 }
