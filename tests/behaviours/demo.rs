@@ -73,14 +73,14 @@ fn access(nth: u64, time: &str) -> (String, Value) {
     let client = format!("192.0.2.{}", nth % 250);
     let paths = ["/", "/cart?id=7", "/img/logo%20new.png", "/api/v1/orders"];
     let path = paths[nth as usize % paths.len()];
-    let status = if nth % 11 == 0 { 404 } else { 200 };
+    let status = if nth.is_multiple_of(11) { 404 } else { 200 };
     let (referer, agent) = ("https://shop.example/", "Mozilla/5.0 (X11; Linux x86_64)");
     let mut fields = json!({
         "client": client, "time": format!("2026-11-24T{time}+00:00"), "method": "GET", "path": path,
         "protocol": "HTTP/1.1", "status": status, "referer": referer, "user_agent": agent,
     });
     let mut bytes = "-".to_owned();
-    if nth % 13 != 0 {
+    if !nth.is_multiple_of(13) {
         bytes = (nth * 37 % 90_000).to_string();
         fields["bytes"] = json!(nth * 37 % 90_000);
     }
