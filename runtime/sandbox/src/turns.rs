@@ -244,7 +244,8 @@ mod tests {
         assert!(!poll(&mut four));
         drop(four);
         drop(three);
-        assert_eq!((turns.state().free, turns.state().waiting.len()), (1, 0));
+        let state = turns.state();
+        assert_eq!((state.free, state.waiting.len()), (1, 0));
     }
 
     #[test]

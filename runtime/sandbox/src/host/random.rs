@@ -124,7 +124,7 @@ mod tests {
                 value_len: Entry::ABSENT,
             };
             let entries = offsets.iter().map(entry).collect();
-            let batch = RecordBatch::from_parts(entries, vec![0; 4].into(), None).expect("fits");
+            let batch = RecordBatch::from_parts(entries, bytes::Bytes::new(), None).expect("fits");
             (0..batch.len()).for_each(|at| span.push_one(&batch, at));
         }
         span
