@@ -30,6 +30,14 @@ async fn exhaust(log: &EmbeddedLog, lease: &Lease) {
     }
 }
 
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not soon: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_has_used_up_everything_is_opened_and_closed_again() {
     for (reserve_bytes, closes) in [(0, false), (0, true), (16 << 10, false), (16 << 10, true)] {
@@ -70,9 +78,7 @@ async fn the_reserve_is_as_large_as_its_file_whatever_the_option_says_now() {
         let source = topic(&log, "t", 1).await;
         append(&log, source, &["x"]).await;
         let reserve = dir.path().join("journal/reserve.free");
-        while !reserve.exists() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("the reserve is there", async || reserve.exists()).await;
         drop(log);
         let log = open(now).expect("it opens");
         let held = lease(&log, "c", source).await;
@@ -123,9 +129,10 @@ async fn a_lease_given_back_without_room_for_a_word_is_no_crash_later() {
     let refused = log.append(source, batch(&["no"]), AppendGuard::default()).await;
     assert!(refused.is_err(), "{refused:?}");
     disk.is_full.store(false, Ordering::SeqCst);
-    while log.append(source, batch(&["yes"]), AppendGuard::default()).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("there is room again", async || {
+        log.append(source, batch(&["yes"]), AppendGuard::default()).await.is_ok()
+    })
+    .await;
     // It ends without a clean close.
     drop(log);
     let log = open();
