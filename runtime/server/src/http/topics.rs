@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::Response,
 };
-use log_contract::{PartitionId, PartitionRef, TopicInfo};
+use log_contract::{PartitionId, PartitionRef, ReadError, TopicInfo};
 use serde_json::{Value, json};
 
 use super::{
@@ -42,7 +42,7 @@ pub(crate) async fn put(
     }
     let PutTopic { topic, change } = api.app.catalog.topics().put(spec, guard).await?;
     let status = if change == Change::Created { StatusCode::CREATED } else { StatusCode::OK };
-    let shown = show(&api, &topic).await?;
+    let shown = show(&api, &topic).await.map_err(|error| refused_read(error, &topic))?;
     Ok(with_etag(answer::json(status, &shown), Topics::etag(&topic)))
 }
 
@@ -53,7 +53,8 @@ pub(crate) async fn get(
 ) -> ApiResult<Response> {
     no_query(&uri)?;
     let topic = api.topic(&path.topic()?)?;
-    Ok(with_etag(answer::ok(&show(&api, &topic).await?), Topics::etag(&topic)))
+    let shown = show(&api, &topic).await.map_err(|error| refused_read(error, &topic))?;
+    Ok(with_etag(answer::ok(&shown), Topics::etag(&topic)))
 }
 
 pub(crate) async fn list(State(api): State<Arc<Api>>, uri: Uri) -> ApiResult<Response> {
@@ -67,9 +68,9 @@ pub(crate) async fn list(State(api): State<Arc<Api>>, uri: Uri) -> ApiResult<Res
     for topic in topics {
         match show(&api, &topic).await {
             Ok(topic) => shown.push(topic),
-            // Deleted while it was looked at.
-            Err(_) if api.app.catalog.topics().get(&topic.spec.name).is_none() => {}
-            Err(error) => return Err(error),
+            // Deleted since it was listed: gone from the log before it is from the catalogue.
+            Err(ReadError::NoPartition(_)) => {}
+            Err(error) => return Err(refused_read(error, &topic)),
         }
     }
     Ok(answer::ok(&answer::list("topics", shown, next)))
@@ -94,12 +95,11 @@ pub(crate) async fn delete(
     Ok(answer::ok(&json!({"deleted": name.as_str(), "stopped": stopped})))
 }
 
-async fn show(api: &Api, topic: &TopicInfo) -> ApiResult<Value> {
+async fn show(api: &Api, topic: &TopicInfo) -> Result<Value, ReadError> {
     let mut bounds = Vec::with_capacity(topic.spec.partitions as usize);
     for partition in (0..topic.spec.partitions).map(PartitionId) {
         let place = PartitionRef::new(topic.id, partition);
-        let found = api.app.log.bounds(place).await.map_err(|error| refused_read(error, topic))?;
-        bounds.push((partition, found));
+        bounds.push((partition, api.app.log.bounds(place).await?));
     }
     Ok(wire::show(&topic.spec, &bounds))
 }
