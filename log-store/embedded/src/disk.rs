@@ -11,8 +11,13 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use crate::aligned::is_aligned;
 
 /// A file system, and the one source of chance that the store needs.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -69,7 +74,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn salt(&self) -> u64;
 }
 
-/// An open file. Positions are explicit, so that one file serves many readers.
+/// An open file. Positions are explicit, so that one file serves many readers. Whole blocks of 4 KiB, in
+/// the file and in memory, may go past the page cache; for all else nothing else is to be seen of that.
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The system's.
@@ -92,6 +98,13 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The system's.
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Takes blocks for these bytes, which lie beyond what was written, without writing them: they read as
+    /// zeros. Whoever writes there later waits longer for its sync than where zeros were written.
+    ///
+    /// # Errors
+    /// The system's; `Unsupported` where that cannot be done, or would not pay.
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()>;
 
     /// Contents and length are durable when it returns (fdatasync).
     ///
@@ -123,11 +136,11 @@ impl Disk for OsDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        Ok(Arc::new(OsFile(options.open(path)?)))
+        Ok(Arc::new(OsFile::of(options.open(path)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        Ok(Arc::new(OsFile::of(OpenOptions::new().read(true).write(true).open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -169,24 +182,96 @@ impl Disk for OsDisk {
     }
 }
 
+/// Whole blocks go past the page cache where the file system can do that: what a journal writes is read
+/// again from memory of ours, if at all, so pages of the system would cost more than the write itself.
 #[derive(Debug)]
-struct OsFile(File);
+struct OsFile {
+    file: File,
+    /// The same file, opened for that when it is first of use.
+    direct: OnceLock<Option<File>>,
+    /// It can be opened so, and then takes nothing.
+    is_refused: AtomicBool,
+}
+
+impl OsFile {
+    fn of(file: File) -> Self {
+        Self { file, direct: OnceLock::new(), is_refused: AtomicBool::new(false) }
+    }
+
+    fn direct_for(&self, at: u64, bytes: &[u8]) -> Option<&File> {
+        if !is_aligned(at, bytes) || self.is_refused.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.direct.get_or_init(|| open_direct(&self.file)).as_ref()
+    }
+
+    /// Does it past the page cache if that is possible, else through it.
+    fn past_cache<T>(
+        &self,
+        direct: Option<&File>,
+        mut act: impl FnMut(&File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match direct.map(&mut act) {
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                act(&self.file)
+            }
+            Some(done) => done,
+            None => act(&self.file),
+        }
+    }
+}
+
+/// By what is open, as its name may have changed.
+#[cfg(target_os = "linux")]
+fn open_direct(file: &File) -> Option<File> {
+    use std::os::fd::AsRawFd;
+    let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok()
+}
+
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, at: u64, len: u64) -> io::Result<()> {
+    Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), at, len)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &File) -> Option<File> {
+    None
+}
 
 impl DiskFile for OsFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(into, at)
+        self.past_cache(self.direct_for(at, into), |file| file.read_exact_at(into, at))
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, at)
+        self.past_cache(self.direct_for(at, bytes), |file| file.write_all_at(bytes, at))
+    }
+
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
+        if self.is_refused.load(Ordering::Relaxed)
+            || self.direct.get_or_init(|| open_direct(&self.file)).is_none()
+        {
+            // Through the page cache such blocks cost ten times what zeros do.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        allocate(&self.file, at, len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        // Either way in is the same file to the system.
+        self.direct.get().and_then(Option::as_ref).unwrap_or(&self.file).sync_data()
     }
 }
 

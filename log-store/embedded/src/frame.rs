@@ -44,25 +44,22 @@ pub(crate) fn total(len: usize) -> usize {
     (HEADER_LEN + len).next_multiple_of(ALIGN)
 }
 
-/// Starts a frame in a buffer: leaves room for the header.
-pub(crate) fn begin(frame: &mut Vec<u8>) {
-    frame.clear();
-    frame.resize(HEADER_LEN, 0);
+/// What a header says beside the length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) salt: u64,
+    pub(crate) segment: u64,
+    pub(crate) number: u64,
+    pub(crate) epoch: u64,
+    pub(crate) durable_to: u64,
 }
 
-/// Pads what was begun and written behind the header, and fills the header in. Done again with other
-/// numbers, it replaces the header.
-pub(crate) fn finish(
-    frame: &mut Vec<u8>,
-    body_len: usize,
-    salt: u64,
-    segment: u64,
-    number: u64,
-    epoch: u64,
-    durable_to: u64,
-) {
-    assert!(frame.len() >= HEADER_LEN + body_len, "the frame was begun and holds its body");
-    frame.resize(total(body_len), 0);
+/// Pads a frame whose header's room begins at `start`, and fills the header in.
+pub(crate) fn finish(bytes: &mut Vec<u8>, start: usize, numbers: &Numbers) {
+    let Numbers { salt, segment, number, epoch, durable_to } = *numbers;
+    assert!(bytes.len() >= start + HEADER_LEN, "the frame was begun");
+    let body_len = bytes.len() - start - HEADER_LEN;
+    bytes.resize(start + total(body_len), 0);
     let mut header = Vec::with_capacity(HEADER_LEN);
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(&[0; 4]);
@@ -70,10 +67,12 @@ pub(crate) fn finish(
         header.extend_from_slice(&number.to_le_bytes());
     }
     header.extend_from_slice(&len_u32(body_len).to_le_bytes());
-    let (head, body) = frame.split_at_mut(HEADER_LEN);
+    let (head, body) = bytes.split_at_mut(start + HEADER_LEN);
     let crc = checksum(salt, &header, body);
     header.extend_from_slice(&crc.to_le_bytes());
-    head.copy_from_slice(&header);
+    if let Some(room) = head.get_mut(start..) {
+        room.copy_from_slice(&header);
+    }
 }
 
 /// Reads a header without its checksum: says how long the frame would be.
@@ -125,10 +124,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn frame_of(body: &[u8], salt: u64) -> Vec<u8> {
-        let mut frame = Vec::new();
-        begin(&mut frame);
+        let mut frame = vec![0; HEADER_LEN];
         frame.extend_from_slice(body);
-        finish(&mut frame, body.len(), salt, 3, 7, 2, 6);
+        finish(&mut frame, 0, &Numbers { salt, segment: 3, number: 7, epoch: 2, durable_to: 6 });
         frame
     }
 

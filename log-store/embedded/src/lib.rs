@@ -7,8 +7,10 @@
 mod wire;
 
 mod block;
+mod cold;
 mod entry;
 mod frame;
+mod frame_buf;
 mod segment;
 
 mod plan;
@@ -25,8 +27,10 @@ mod leases;
 mod queue;
 mod reader;
 mod shared;
+mod spare;
 mod writer;
 
+mod aligned;
 mod blobs;
 mod documents;
 mod log;

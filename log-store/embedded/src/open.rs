@@ -6,10 +6,13 @@ use std::{
 };
 
 use crate::{
+    aligned::BLOCK,
     blobs,
+    cold::Cold,
     disk::{Disk, LockedFile},
     entry::Put,
     frame,
+    frame_buf::FrameBuf,
     journal::{Journal, WriteError, make_segment},
     log::EmbeddedLog,
     options::{OpenError, Options},
@@ -31,10 +34,13 @@ const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
 pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>, OpenError> {
-    options.segment_bytes = options.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+    let whole = |bytes: u64| {
+        bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).next_multiple_of(BLOCK as u64)
+    };
+    options.segment_bytes = whole(options.segment_bytes);
     options.reserve_bytes = match options.reserve_bytes {
         0 => 0,
-        bytes => bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+        bytes => whole(bytes),
     };
     let disk = options.disk.clone();
     let lock = take_directory(&*disk, dir)?;
@@ -120,13 +126,14 @@ fn start(
         reserve,
     );
     let preparer = preparer.map_err(at("start a thread for", dir))?;
-    let mut journal = Journal::at(segment, position, number, epoch);
+    let journal = Journal::at(segment, position, number, epoch);
+    let mut journal = journal.map_err(at("read the journal in", dir))?;
 
     // Durable before anything else: no epoch, and so no generation of a lease, comes twice.
-    let mut frame = Vec::new();
-    frame::begin(&mut frame);
-    Put(&mut frame).opened(epoch);
-    let body_len = frame.len() - frame::HEADER_LEN;
+    let mut frame = FrameBuf::default();
+    journal.begin(&mut frame);
+    Put(frame.body_mut()).opened(epoch);
+    let body_len = frame.body_len();
     make_room(&mut journal, &preparer, body_len, dir)?;
     if journal.segment.id != last {
         journal_bytes += journal.segment.capacity;
@@ -134,8 +141,8 @@ fn start(
     let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
     let place = place.map_err(|WriteError { what, error }| full_or(what, error, dir, dir))?;
 
-    let shared =
-        Shared::new(state, Tail::new(options.tail_bytes), SegmentFiles::new(disk, dir.into()));
+    let (tail, cold) = (Tail::new(options.tail_bytes), Cold::new(options.cold_bytes));
+    let shared = Shared::new(state, tail, cold, SegmentFiles::new(disk, dir.into()));
     shared.segments.store(journal.segment.id, Ordering::Relaxed);
     shared.journal_bytes.store(journal_bytes, Ordering::Relaxed);
     let body = shared.tail.push(place.frame, body_len, &mut frame);

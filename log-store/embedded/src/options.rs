@@ -19,6 +19,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// The newest frames in memory: 128 MiB.
     pub tail_bytes: usize,
+    /// Older frames that were read last, in memory: 32 MiB.
+    pub cold_bytes: usize,
     /// Requests that wait for the writer: 64 MiB. Whoever comes then waits before it is taken.
     pub queue_bytes: usize,
     /// A frame takes no further request beyond so many bytes: 4 MiB.
@@ -42,6 +44,7 @@ impl Options {
             segment_bytes: 64 << 20,
             reserve_bytes: 64 << 20,
             tail_bytes: 128 << 20,
+            cold_bytes: 32 << 20,
             queue_bytes: 64 << 20,
             group_bytes: 4 << 20,
             state_bytes_max: 1 << 30,
@@ -58,6 +61,7 @@ impl fmt::Debug for Options {
             .field("segment_bytes", &self.segment_bytes)
             .field("reserve_bytes", &self.reserve_bytes)
             .field("tail_bytes", &self.tail_bytes)
+            .field("cold_bytes", &self.cold_bytes)
             .finish_non_exhaustive()
     }
 }

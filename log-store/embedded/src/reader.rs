@@ -1,14 +1,18 @@
 //! Reading: which frames hold what was asked for, out of the ring or off the disk, each checked before
 //! anything of it is given. Never a change.
 use bytes::Bytes;
+use std::ops::Range;
+
 use log_contract::{
     LogUnavailable, Offset, PartitionRef, ReadBudget, ReadError, ReadPage, RecordBatch,
 };
 
 use crate::{
+    aligned::blocks_around,
     block::{Block, Want},
     entry::{Entries, Entry},
     frame,
+    journal::Segment,
     plan::RETRY_AFTER,
     shared::Shared,
     state::{BatchAt, Place, State},
@@ -170,18 +174,43 @@ fn body_at(shared: &Shared, place: Place) -> Result<Bytes, ReadError> {
     let away =
         |why: String| ReadError::from(LogUnavailable::Away { why, retry_after: RETRY_AFTER });
     let segment = shared.files.get(place.segment).map_err(|error| away(error.to_string()))?;
-    let mut frame = vec![0; place.len as usize];
-    segment
-        .file
-        .read_at(u64::from(place.at), &mut frame)
-        .map_err(|error| damaged(shared, place, &error.to_string()))?;
-    let header = frame::check(&frame, segment.salt).map_err(|why| damaged(shared, place, why.0))?;
+    if place.len < COLD_FROM {
+        let mut frame = vec![0; place.len as usize];
+        let read = segment.file.read_at(u64::from(place.at), &mut frame);
+        read.map_err(|error| damaged(shared, place, &error.to_string()))?;
+        let body = checked(shared, place, &segment, &frame)?;
+        return Ok(Bytes::from(frame).slice(body));
+    }
+    shared.cold.body(place.frame, || {
+        let blocks = blocks_around(u64::from(place.at), u64::from(place.len), segment.capacity);
+        let len = (blocks.end - blocks.start) as usize;
+        let mut buf = shared.cold.buffer(len);
+        let into = buf.bytes_mut().get_mut(..len).unwrap_or_default();
+        let read = segment.file.read_at(blocks.start, into);
+        read.map_err(|error| damaged(shared, place, &error.to_string()))?;
+        let begin = (u64::from(place.at) - blocks.start) as usize;
+        let frame = into.get(begin..begin + place.len as usize).unwrap_or_default();
+        let body = checked(shared, place, &segment, frame)?;
+        Ok(shared.cold.lend(buf, begin + body.start..begin + body.end))
+    })
+}
+
+/// Where the body lies in a frame that is what it should be.
+fn checked(
+    shared: &Shared,
+    place: Place,
+    segment: &Segment,
+    frame: &[u8],
+) -> Result<Range<usize>, ReadError> {
+    let header = frame::check(frame, segment.salt).map_err(|why| damaged(shared, place, why.0))?;
     if header.number != place.frame || header.segment != place.segment {
         return Err(damaged(shared, place, "another frame lies there"));
     }
-    let body = frame::HEADER_LEN..frame::HEADER_LEN + header.len as usize;
-    Ok(Bytes::from(frame).slice(body))
+    Ok(frame::HEADER_LEN..frame::HEADER_LEN + header.len as usize)
 }
+
+/// Smaller frames come through the page cache: the system reads ahead what follows them.
+const COLD_FROM: u32 = 64 << 10;
 
 fn damaged(shared: &Shared, place: Place, why: &str) -> ReadError {
     let path = shared.files.path(place.segment);

@@ -10,6 +10,7 @@ use log_contract::{LogUnavailable, PartitionRef, Release};
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    cold::Cold,
     leases::Leases,
     queue::{Job, Queue},
     recovery::SegmentFiles,
@@ -23,6 +24,7 @@ use crate::{
 pub(crate) struct Shared {
     state: RwLock<State>,
     pub(crate) tail: Tail,
+    pub(crate) cold: Cold,
     pub(crate) files: SegmentFiles,
     pub(crate) leases: Leases,
     pub(crate) queue: Queue,
@@ -39,7 +41,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(state: State, tail: Tail, files: SegmentFiles) -> Arc<Self> {
+    pub(crate) fn new(state: State, tail: Tail, cold: Cold, files: SegmentFiles) -> Arc<Self> {
         Arc::new_cyclic(|shared: &Weak<Self>| {
             let shared = shared.clone();
             let make_release = move |right| {
@@ -55,6 +57,7 @@ impl Shared {
                 documents: watch::Sender::new(state.document_version),
                 state: RwLock::new(state),
                 tail,
+                cold,
                 files,
                 leases: Leases::new(Box::new(make_release)),
                 queue: Queue::default(),

@@ -7,15 +7,14 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::frame::HEADER_LEN;
+use crate::{frame_buf::FrameBuf, spare::Spare};
 
 /// Frames below this are copied, so that a large buffer does not lie in the ring for a few bytes.
 const COPIED_BELOW: usize = 32 << 10;
 /// What a copied frame takes beyond its body, about.
 const FRAME_BYTES: usize = 96;
-/// Buffers above this are not kept for the next frame.
-const KEPT_UP_TO: usize = 16 << 20;
-const KEPT_MAX: usize = 8;
+/// Of buffers that wait for the next frame.
+const SPARE_BYTES: usize = 32 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -35,7 +34,8 @@ struct Ring {
 
 impl Tail {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, ring: Mutex::default(), spare: Arc::default() }
+        let spare = Arc::new(Spare::new(SPARE_BYTES));
+        Self { bytes_max, ring: Mutex::default(), spare }
     }
 
     /// The body of this frame, if it is still here.
@@ -50,17 +50,23 @@ impl Tail {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
-    /// Takes a frame that was written, and leaves a buffer for the next. Gives the frame's body.
-    pub(crate) fn push(&self, number: u64, body_len: usize, frame: &mut Vec<u8>) -> Bytes {
+    /// Leaves a buffer for a frame of about so many bytes.
+    pub(crate) fn prepare(&self, len: usize, frame: &mut FrameBuf) {
+        if len >= COPIED_BELOW && !frame.suits(len) {
+            let other = FrameBuf::of(self.spare.take(len));
+            self.spare.keep(std::mem::replace(frame, other).into_memory());
+        }
+    }
+
+    /// Takes a frame that was written. Gives its body.
+    pub(crate) fn push(&self, number: u64, body_len: usize, frame: &mut FrameBuf) -> Bytes {
         // Copied too if most of the buffer would lie idle.
-        let is_copied = body_len < COPIED_BELOW || body_len < frame.capacity() / 2;
+        let is_copied = body_len < COPIED_BELOW || !frame.suits(body_len);
         let (body, cost) = if is_copied {
-            let body = frame.get(HEADER_LEN..HEADER_LEN + body_len).unwrap_or_default();
-            (Bytes::copy_from_slice(body), body_len + FRAME_BYTES)
+            (Bytes::copy_from_slice(frame.body(body_len)), body_len + FRAME_BYTES)
         } else {
             let cost = frame.capacity();
-            let next = self.spare.take();
-            let frame = std::mem::replace(frame, next);
+            let frame = std::mem::take(frame);
             let lent = Lent { frame, body_len, home: self.spare.clone() };
             (Bytes::from_owner(lent), cost)
         };
@@ -86,36 +92,23 @@ impl Tail {
     }
 }
 
-/// Buffers whose pages are there already: the first touch of fresh memory costs more than a copy.
-#[derive(Debug, Default)]
-struct Spare(Mutex<Vec<Vec<u8>>>);
-
-impl Spare {
-    fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-}
-
 /// A frame's buffer that comes home when the last reader lets go of it.
 #[derive(Debug)]
 struct Lent {
-    frame: Vec<u8>,
+    frame: FrameBuf,
     body_len: usize,
     home: Arc<Spare>,
 }
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        self.frame.get(HEADER_LEN..HEADER_LEN + self.body_len).unwrap_or_default()
+        self.frame.body(self.body_len)
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let mut spare = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < KEPT_MAX && self.frame.capacity() <= KEPT_UP_TO {
-            spare.push(std::mem::take(&mut self.frame));
-        }
+        self.home.keep(std::mem::take(&mut self.frame).into_memory());
     }
 }
 
@@ -124,8 +117,9 @@ mod tests {
     use super::*;
 
     fn push(tail: &Tail, number: u64, byte: u8, len: usize) {
-        let mut frame = vec![0; HEADER_LEN];
-        frame.resize(HEADER_LEN + len, byte);
+        let mut frame = FrameBuf::default();
+        frame.begin(&[]);
+        frame.body_mut().extend(std::iter::repeat_n(byte, len));
         tail.push(number, len, &mut frame);
     }
 

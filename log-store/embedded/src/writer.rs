@@ -14,6 +14,7 @@ use log_contract::{LogLimits, LogUnavailable};
 use crate::{
     disk::LockedFile,
     frame,
+    frame_buf::FrameBuf,
     journal::{Journal, Segment, WriteError},
     options::{Fatal, Options},
     plan::{self, Rules, Storage},
@@ -33,7 +34,7 @@ pub(crate) struct Writer {
     pub(crate) preparer: Preparer,
     pub(crate) dir: PathBuf,
     /// The frame that is being made; its buffer goes round with the tail.
-    pub(crate) frame: Vec<u8>,
+    pub(crate) frame: FrameBuf,
     /// Leases that were given back without a word, for want of room: the next one to settle would hear
     /// of a crash. One per seat at most.
     pub(crate) unsaid: Vec<Right>,
@@ -145,7 +146,8 @@ impl Writer {
     }
 
     fn plan(&mut self, jobs: &VecDeque<Job>, storage: Storage) -> Planned {
-        frame::begin(&mut self.frame);
+        self.shared.tail.prepare(self.weight_of(jobs), &mut self.frame);
+        self.journal.begin(&mut self.frame);
         let leases = &self.shared.leases;
         let rules = Rules {
             now: self.options.clock.now(),
@@ -158,8 +160,20 @@ impl Writer {
             is_in_use: &|cursor| leases.is_in_use(cursor),
         };
         let requests = jobs.iter().map(|job| &job.request);
-        let outcomes = plan::plan(&self.shared.state(), &rules, requests, &mut self.frame);
-        Planned { outcomes, body_len: self.frame.len() - frame::HEADER_LEN }
+        let outcomes = plan::plan(&self.shared.state(), &rules, requests, self.frame.body_mut());
+        Planned { outcomes, body_len: self.frame.body_len() }
+    }
+
+    /// About how long the frame of these jobs will be: room for it is better found once.
+    fn weight_of(&self, jobs: &VecDeque<Job>) -> usize {
+        let mut bytes = 0;
+        for job in jobs {
+            bytes += job.request.weight() + REQUEST_BYTES;
+            if bytes >= self.options.group_bytes {
+                break;
+            }
+        }
+        bytes
     }
 
     /// Sees to it that a frame fits where everybody may write.
@@ -207,6 +221,7 @@ impl Writer {
         let place = self.journal.write(&mut self.frame)?;
         let begun = Instant::now();
         self.journal.sync(place)?;
+        self.preparer.has_room(self.journal.room());
         self.options.observer.synced(begun.elapsed(), place.len as usize);
         Ok(Some(place))
     }
@@ -216,6 +231,9 @@ impl Writer {
         self.shared.apply(place, &body);
     }
 }
+
+/// What a request takes of a frame beyond its records.
+const REQUEST_BYTES: usize = 4 << 10;
 
 /// A segment that holds a frame of this body, and what is kept.
 fn capacity_for(body_len: usize) -> u64 {

@@ -142,6 +142,10 @@ impl DiskFile for RecordingFile {
         Ok(())
     }
 
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
+        self.inner.allocate(at, len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.disk.note(Call::SyncBegun(self.path.clone()));
         self.inner.sync()?;

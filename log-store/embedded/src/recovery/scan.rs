@@ -164,6 +164,9 @@ mod tests {
         fn write_at(&self, _at: u64, _bytes: &[u8]) -> io::Result<()> {
             Err(io::ErrorKind::Unsupported.into())
         }
+        fn allocate(&self, _at: u64, _len: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
         fn sync(&self) -> io::Result<()> {
             Err(io::ErrorKind::Unsupported.into())
         }
@@ -171,11 +174,11 @@ mod tests {
 
     #[test]
     fn of_frames_that_cannot_be_looked_for_no_body_is_read() {
-        let mut stale = Vec::new();
-        frame::begin(&mut stale);
         let body_len = 6 * WINDOW;
+        let mut stale = vec![0; HEADER_LEN];
         stale.resize(HEADER_LEN + body_len, 7);
-        frame::finish(&mut stale, body_len, 1, 1, 5, 2, 4);
+        let numbers = frame::Numbers { salt: 1, segment: 1, number: 5, epoch: 2, durable_to: 4 };
+        frame::finish(&mut stale, 0, &numbers);
         stale.resize(8 * WINDOW, 0);
         let counted = Arc::new(Counted { bytes: stale, read: AtomicUsize::new(0) });
         let (file, capacity) = (counted.clone(), 8 * WINDOW as u64);

@@ -164,8 +164,7 @@ async fn stale_frames_behind_a_cut_are_never_taken() {
     let found = recover(&OsDisk, &journal).expect("whole").expect("there");
     let (salt, number, epoch) = (found.segment.salt, found.number, found.state.epoch);
     let forge = |number: u64, durable_to: u64, topic: &str| {
-        let mut frame = Vec::new();
-        frame::begin(&mut frame);
+        let mut frame = vec![0; frame::HEADER_LEN];
         let mut put = Put(&mut frame);
         if topic.is_empty() {
             put.topic_deleted(TopicId(1));
@@ -176,8 +175,8 @@ async fn stale_frames_behind_a_cut_are_never_taken() {
                 &log_contract::TopicInfo { id: TopicId(1), spec },
             );
         }
-        let len = frame.len() - frame::HEADER_LEN;
-        frame::finish(&mut frame, len, salt, 1, number, epoch, durable_to);
+        let numbers = frame::Numbers { salt, segment: 1, number, epoch, durable_to };
+        frame::finish(&mut frame, 0, &numbers);
         frame
     };
     // As long as the frame that says that the log is open; torn.
@@ -294,13 +293,19 @@ async fn frames_behind_a_segment_without_frames_are_found() {
         journal::make_segment(&OsDisk, &journal, id, 16 << 10).expect("made");
     }
     let third = recovery::open_segment(&OsDisk, &journal, 3).expect("whole");
-    let (mut frame, mut state) = (Vec::new(), found.state.clone());
-    frame::begin(&mut frame);
+    let (mut frame, mut state) = (vec![0; frame::HEADER_LEN], found.state.clone());
     let spec = TopicSpec::new(TopicName::parse("t").expect("a name"), 1);
     let info = log_contract::TopicInfo { id: TopicId(1), spec };
     Put(&mut frame).topic(crate::entry::Kind::TopicCreated, &info);
     let len = frame.len() - frame::HEADER_LEN;
-    frame::finish(&mut frame, len, third.salt, 3, found.number, state.epoch, found.number - 1);
+    let numbers = frame::Numbers {
+        salt: third.salt,
+        segment: 3,
+        number: found.number,
+        epoch: state.epoch,
+        durable_to: found.number - 1,
+    };
+    frame::finish(&mut frame, 0, &numbers);
     let at = segment::HEADER_LEN as u64;
     third.file.write_at(at, &frame).expect("written");
     let place = found.unsure[0];

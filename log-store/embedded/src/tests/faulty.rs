@@ -86,6 +86,12 @@ impl DiskFile for FaultyFile {
         }
         self.inner.write_at(at, bytes)
     }
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
+        if self.disk.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.inner.allocate(at, len)
+    }
     fn sync(&self) -> io::Result<()> {
         if is(&self.disk.syncs_fail) {
             return Err(io::Error::other("the platter came off"));

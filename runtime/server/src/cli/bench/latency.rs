@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use log_contract::{
     AppendBatch, BatchBuilder, Headers, Offset, PartitionId, PartitionRef, ReadBudget,
 };
+use tokio::sync::mpsc;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use trigger::Ordering;
 
@@ -93,14 +94,30 @@ impl Pace {
     }
 }
 
+/// Says each number when it is due. On a thread of its own: the runtime's timers are a millisecond wide,
+/// more than what is measured.
+fn metronome(pace: Pace, began: Instant) -> mpsc::UnboundedReceiver<u64> {
+    let (ticks, due) = mpsc::unbounded_channel();
+    tokio::task::spawn_blocking(move || {
+        for nth in 0..pace.records() {
+            std::thread::sleep(pace.due(began, nth).saturating_duration_since(Instant::now()));
+            if ticks.send(nth).is_err() {
+                // Whoever listened has given up.
+                break;
+            }
+        }
+    });
+    due
+}
+
 /// Sends each record when it is due. Gives the time to the answer.
 async fn send(rig: &Rig, topic: &Topic, pace: Pace, began: Instant) -> Result<Histogram<u64>> {
     let tracker = TaskTracker::new();
     let mut under_way: std::collections::VecDeque<AbortOnDropHandle<_>> = Default::default();
     let mut times = histogram();
-    for nth in 0..pace.records() {
+    let mut ticks = metronome(pace, began);
+    while let Some(nth) = ticks.recv().await {
         let due = pace.due(began, nth);
-        tokio::time::sleep_until(due.into()).await;
         let (log, topic, batch) = (rig.log().clone(), topic.id, record(nth, rig));
         // Ends with its append. Its failure, or panic, is told where it is awaited.
         under_way.push_back(AbortOnDropHandle::new(tracker.spawn(async move {

@@ -1,0 +1,130 @@
+//! Frames that left the ring and were read off the disk: kept for a while, as a frame holds records of
+//! many partitions and each comes for its own. Never a frame that was not checked.
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+
+use crate::{aligned::AlignedBuf, spare::Spare};
+
+/// What it holds beyond a body.
+const FRAME_BYTES: u64 = 160;
+/// A frame is about so large when it matters how many there are.
+const FRAME_BYTES_EXPECTED: usize = 256 << 10;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    frames: Cache<u64, Bytes, BodyLen>,
+    spare: Arc<Spare>,
+}
+
+#[derive(Clone, Debug)]
+struct BodyLen;
+
+impl Weighter<u64, Bytes> for BodyLen {
+    fn weight(&self, _: &u64, body: &Bytes) -> u64 {
+        body.len() as u64 + FRAME_BYTES
+    }
+}
+
+impl Cold {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity((bytes_max / FRAME_BYTES_EXPECTED).max(16))
+            .weight_capacity(bytes_max as u64)
+            // In one piece, so that one large frame fits.
+            .shards(1)
+            .build()
+            .expect("both capacities are given");
+        let (hasher, lifecycle) = (Default::default(), Default::default());
+        let frames = Cache::with_options(options, BodyLen, hasher, lifecycle);
+        Self { frames, spare: Arc::new(Spare::new(bytes_max)) }
+    }
+
+    /// A frame's body. Whoever comes while another reads it waits for that.
+    pub(crate) fn body<E>(
+        &self,
+        number: u64,
+        read: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        self.frames.get_or_insert_with(&number, read)
+    }
+
+    /// With room for so many bytes, whatever they are.
+    pub(crate) fn buffer(&self, len: usize) -> AlignedBuf {
+        AlignedBuf::over(self.spare.take(AlignedBuf::needed(len)), len)
+    }
+
+    /// Part of a buffer that comes home when the last reader lets go of it.
+    pub(crate) fn lend(&self, buf: AlignedBuf, body: Range<usize>) -> Bytes {
+        Bytes::from_owner(Lent { buf, body, home: self.spare.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Lent {
+    buf: AlignedBuf,
+    body: Range<usize>,
+    home: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.buf.bytes().get(self.body.clone()).unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.keep(std::mem::take(&mut self.buf).into_memory());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn frame(cold: &Cold, number: u64, len: usize) -> Bytes {
+        let read = || {
+            let mut buf = cold.buffer(len);
+            buf.bytes_mut()[..len].fill(number as u8);
+            Ok::<_, Infallible>(cold.lend(buf, 0..len))
+        };
+        let Ok(body) = cold.body(number, read);
+        body
+    }
+
+    #[test]
+    fn a_frame_is_read_once_while_it_is_kept_and_memory_is_bounded() {
+        let cold = Cold::new(1 << 20);
+        let first = frame(&cold, 1, 100_000);
+        let Ok(again) = cold.body(1, || -> Result<Bytes, Infallible> { unreachable!("kept") });
+        assert_eq!(first.as_ptr(), again.as_ptr());
+        for number in 2..100 {
+            let body = frame(&cold, number, 100_000);
+            assert!(body.iter().all(|byte| *byte == number as u8));
+        }
+        assert!(cold.frames.weight() <= 1 << 20);
+        assert!(cold.spare.bytes() <= 1 << 20);
+        assert!(first.iter().all(|byte| *byte == 1), "a reader keeps its frame");
+    }
+
+    #[test]
+    fn a_frame_larger_than_all_room_is_read_each_time() {
+        let cold = Cold::new(1 << 20);
+        for _ in 0..3 {
+            assert_eq!(frame(&cold, 7, 5 << 20).len(), 5 << 20);
+        }
+        assert!(cold.frames.weight() <= 1 << 20);
+    }
+
+    #[test]
+    fn who_cannot_read_leaves_nothing_behind() {
+        let cold = Cold::new(1 << 20);
+        assert_eq!(cold.body(3, || Err::<Bytes, _>("damaged")), Err("damaged"));
+        assert_eq!(frame(&cold, 3, 10).len(), 10);
+    }
+}
