@@ -35,6 +35,11 @@ impl AlignedBuf {
         len.next_multiple_of(BLOCK) + BLOCK
     }
 
+    /// What it takes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn into_memory(self) -> Vec<u8> {
         self.bytes
     }

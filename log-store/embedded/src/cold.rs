@@ -15,16 +15,23 @@ const FRAME_BYTES_EXPECTED: usize = 256 << 10;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Cold {
-    frames: Cache<u64, Bytes, BodyLen>,
+    frames: Cache<u64, Kept, Memory>,
     spare: Arc<Spare>,
 }
 
+/// A frame's body, and what its buffer takes of memory.
 #[derive(Clone, Debug)]
-struct BodyLen;
+pub(crate) struct Kept {
+    body: Bytes,
+    bytes: u64,
+}
 
-impl Weighter<u64, Bytes> for BodyLen {
-    fn weight(&self, _: &u64, body: &Bytes) -> u64 {
-        body.len() as u64 + FRAME_BYTES
+#[derive(Clone, Debug)]
+struct Memory;
+
+impl Weighter<u64, Kept> for Memory {
+    fn weight(&self, _: &u64, frame: &Kept) -> u64 {
+        frame.bytes + FRAME_BYTES
     }
 }
 
@@ -38,17 +45,22 @@ impl Cold {
             .build()
             .expect("both capacities are given");
         let (hasher, lifecycle) = (Default::default(), Default::default());
-        let frames = Cache::with_options(options, BodyLen, hasher, lifecycle);
+        let frames = Cache::with_options(options, Memory, hasher, lifecycle);
         Self { frames, spare: Arc::new(Spare::new(bytes_max)) }
+    }
+
+    /// A frame's body, if it is here.
+    pub(crate) fn get(&self, number: u64) -> Option<Bytes> {
+        self.frames.get(&number).map(|frame| frame.body)
     }
 
     /// A frame's body. Whoever comes while another reads it waits for that.
     pub(crate) fn body<E>(
         &self,
         number: u64,
-        read: impl FnOnce() -> Result<Bytes, E>,
+        read: impl FnOnce() -> Result<Kept, E>,
     ) -> Result<Bytes, E> {
-        self.frames.get_or_insert_with(&number, read)
+        self.frames.get_or_insert_with(&number, read).map(|frame| frame.body)
     }
 
     /// With room for so many bytes, whatever they are.
@@ -57,8 +69,10 @@ impl Cold {
     }
 
     /// Part of a buffer that comes home when the last reader lets go of it.
-    pub(crate) fn lend(&self, buf: AlignedBuf, body: Range<usize>) -> Bytes {
-        Bytes::from_owner(Lent { buf, body, home: self.spare.clone() })
+    pub(crate) fn lend(&self, buf: AlignedBuf, body: Range<usize>) -> Kept {
+        let bytes = buf.memory() as u64;
+        let body = Bytes::from_owner(Lent { buf, body, home: self.spare.clone() });
+        Kept { body, bytes }
     }
 }
 
@@ -101,8 +115,10 @@ mod tests {
     fn a_frame_is_read_once_while_it_is_kept_and_memory_is_bounded() {
         let cold = Cold::new(1 << 20);
         let first = frame(&cold, 1, 100_000);
-        let Ok(again) = cold.body(1, || -> Result<Bytes, Infallible> { unreachable!("kept") });
+        let Ok(again) = cold.body(1, || -> Result<Kept, Infallible> { unreachable!("kept") });
         assert_eq!(first.as_ptr(), again.as_ptr());
+        assert_eq!(cold.get(1).map(|body| body.as_ptr()), Some(first.as_ptr()));
+        assert_eq!(cold.get(2), None);
         for number in 2..100 {
             let body = frame(&cold, number, 100_000);
             assert!(body.iter().all(|byte| *byte == number as u8));
@@ -124,7 +140,7 @@ mod tests {
     #[test]
     fn who_cannot_read_leaves_nothing_behind() {
         let cold = Cold::new(1 << 20);
-        assert_eq!(cold.body(3, || Err::<Bytes, _>("damaged")), Err("damaged"));
+        assert_eq!(cold.body(3, || Err::<Kept, _>("damaged")), Err("damaged"));
         assert_eq!(frame(&cold, 3, 10).len(), 10);
     }
 }

@@ -212,7 +212,7 @@ impl OsFile {
         mut act: impl FnMut(&File) -> io::Result<T>,
     ) -> io::Result<T> {
         match direct.map(&mut act) {
-            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+            Some(Err(error)) if is_refusal(&error) => {
                 self.is_refused.store(true, Ordering::Relaxed);
                 act(&self.file)
             }
@@ -220,6 +220,11 @@ impl OsFile {
             None => act(&self.file),
         }
     }
+}
+
+/// What a file system says that opens a file so and then does not write it so.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 /// By what is open, as its name may have changed.

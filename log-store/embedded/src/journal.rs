@@ -17,7 +17,7 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) id: u64,
     pub(crate) salt: u64,
-    /// Length of the file: all of it was written before, so that a sync has less to do.
+    /// Length of the file: all of its blocks are taken, and mostly written, so that a sync has less to do.
     pub(crate) capacity: u64,
     /// Whether it was the reserve: then only what needs no space is written to it.
     pub(crate) is_reserve: bool,
@@ -45,12 +45,10 @@ pub(crate) struct WriteError {
 }
 
 impl Journal {
-    pub(crate) fn at(segment: Segment, at: u64, number: u64, epoch: u64) -> io::Result<Self> {
-        let mut begun = vec![0; in_block(at)];
-        if !begun.is_empty() {
-            segment.file.read_at(at - begun.len() as u64, &mut begun)?;
-        }
-        Ok(Self { segment, at, number, epoch, begun })
+    /// `begun`: what the block of `at` holds before it.
+    pub(crate) fn at(segment: Segment, at: u64, number: u64, epoch: u64, begun: Vec<u8>) -> Self {
+        assert!(begun.len() == in_block(at), "as much as lies before it");
+        Self { segment, at, number, epoch, begun }
     }
 
     /// Begins a frame where it will be written if it fits.
@@ -123,7 +121,7 @@ impl Journal {
 }
 
 /// Bytes of the block of `at` that lie before it.
-fn in_block(at: u64) -> usize {
+pub(crate) fn in_block(at: u64) -> usize {
     usize::try_from(at % BLOCK as u64).expect("below a block's length")
 }
 
@@ -174,11 +172,10 @@ impl Zeros {
     }
 
     /// Takes what is missing without writing it; `true` once `len` bytes are there and synced. `false`:
-    /// that cannot be done here.
+    /// that cannot be done here, whatever the reason, and zeros may be written all the same.
     pub(crate) fn allocate(&mut self, len: u64) -> io::Result<bool> {
-        match self.file.allocate(self.at, len - self.at) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(false),
-            allocated => allocated?,
+        if self.file.allocate(self.at, len - self.at).is_err() {
+            return Ok(false);
         }
         self.at = len;
         self.is_spoiled = true;
@@ -257,14 +254,16 @@ mod tests {
                     .expect("named");
             assert_eq!(segment.capacity, LEN);
             let mut journal =
-                Journal::at(segment.clone(), segment::HEADER_LEN as u64, 1, 1).expect("begun");
+                Journal::at(segment.clone(), segment::HEADER_LEN as u64, 1, 1, Vec::new());
             let bodies: Vec<Vec<u8>> =
                 [10, 5_000, 1 << 20, 100, 4_096 - 100].iter().map(|len| vec![7; *len]).collect();
             let places: Vec<Place> =
                 bodies.iter().map(|body| written(&mut journal, body)).collect();
             // One that goes on where another process stopped.
             let at = segment.capacity - journal.room();
-            let mut journal = Journal::at(segment.clone(), at, 6, 2).expect("begun");
+            let mut begun = vec![0; in_block(at)];
+            segment.file.read_at(at - begun.len() as u64, &mut begun).expect("read");
+            let mut journal = Journal::at(segment.clone(), at, 6, 2, begun);
             let last = written(&mut journal, b"on");
             let mut end = segment::HEADER_LEN as u64;
             for (place, body) in

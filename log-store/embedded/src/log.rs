@@ -98,11 +98,12 @@ impl EmbeddedLog {
         there: reader::There,
         budget: ReadBudget,
     ) -> Result<ReadPage, ReadError> {
-        if there.is_in_tail(&self.shared) {
-            return there.page(&self.shared, budget);
+        if let Some(page) = there.page(&self.shared, budget, reader::From::Memory)? {
+            return Ok(page);
         }
         let shared = self.shared.clone();
-        blocking(move || there.page(&shared, budget)).await?
+        let page = blocking(move || there.page(&shared, budget, reader::From::Disk)).await??;
+        page.ok_or_else(|| away("a read gave nothing").into())
     }
 
     /// How many bytes a trim cuts off the batch that holds `before`.

@@ -17,7 +17,7 @@ use crate::{
     log::EmbeddedLog,
     options::{OpenError, Options},
     prepare::{Preparer, bytes_of},
-    recovery::{Recovered, SegmentFiles, at, full_or, recover, secure},
+    recovery::{Recovered, SegmentFiles, at, begun, full_or, recover, secure},
     segment,
     shared::Shared,
     state::State,
@@ -101,7 +101,8 @@ fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, O
     let journal_bytes = segment.capacity;
     let (state, at) = (State::default(), segment::HEADER_LEN as u64);
     let unsure = Vec::new();
-    Ok(Recovered { state, segment, at, number: 1, unsure, ready: None, journal_bytes })
+    let in_block = Vec::new();
+    Ok(Recovered { state, segment, at, number: 1, unsure, in_block, ready: None, journal_bytes })
 }
 
 fn start(
@@ -111,6 +112,7 @@ fn start(
     recovered: Recovered,
     lock: Box<dyn LockedFile>,
 ) -> Result<Arc<EmbeddedLog>, OpenError> {
+    let begun = begun(dir, &recovered)?;
     let Recovered { state, segment, at: position, number, ready, mut journal_bytes, .. } =
         recovered;
     let disk = options.disk.clone();
@@ -126,8 +128,8 @@ fn start(
         reserve,
     );
     let preparer = preparer.map_err(at("start a thread for", dir))?;
-    let journal = Journal::at(segment, position, number, epoch);
-    let mut journal = journal.map_err(at("read the journal in", dir))?;
+    let mut journal = Journal::at(segment, position, number, epoch, begun);
+    preparer.has_room(journal.room());
 
     // Durable before anything else: no epoch, and so no generation of a lease, comes twice.
     let mut frame = FrameBuf::default();

@@ -99,6 +99,7 @@ impl Preparer {
     /// Why it cannot be prepared now. One that is ready and too small for this frame stays for others.
     pub(crate) fn take(&self, capacity: u64) -> Result<Segment, LogUnavailable> {
         let mut desk = self.shared.desk();
+        let mut has_waited = false;
         let taken = loop {
             if let Some(segment) = desk.take_ready(capacity) {
                 break Ok(segment);
@@ -110,6 +111,7 @@ impl Preparer {
                 break Err(LogUnavailable::Closed);
             }
             desk.needed = capacity;
+            has_waited = true;
             self.shared.changed.notify_all();
             desk = self.shared.wait(desk);
         };
@@ -117,8 +119,11 @@ impl Preparer {
         if let Ok(segment) = &taken {
             let now = Instant::now();
             let before = desk.taken.replace((now, segment.capacity));
-            let is_hurried =
+            let is_fast =
                 before.is_some_and(|(since, bytes)| bytes_per_second(bytes, now - since) > HURRIED);
+            // The first ones are small, and one that is asked for by its size says nothing of a hurry.
+            let is_late = has_waited && segment.capacity == self.shared.segment_bytes;
+            let is_hurried = is_fast || is_late;
             self.shared.is_hurried.store(is_hurried, Ordering::Relaxed);
         }
         self.shared.changed.notify_all();
@@ -226,6 +231,16 @@ enum Work {
     Clear,
 }
 
+impl Work {
+    /// Of a segment that is to be made.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Segment { bytes, .. } => *bytes,
+            Self::Reserve | Self::Clear => 0,
+        }
+    }
+}
+
 /// What was begun of each.
 #[derive(Default)]
 struct Begun {
@@ -270,20 +285,21 @@ impl Shared {
                 }
                 self.fail(&error);
             } else {
-                self.rest(work, &begun, since.elapsed());
+                self.rest(&begun, since.elapsed());
             }
         }
     }
 
     /// As long as the last piece took, as the disk is the writer's first; unless it waits, or would if it
     /// went on twice as fast as this.
-    fn rest(&self, work: Work, begun: &Begun, time: Duration) {
-        let left = match (work, &begun.segment) {
-            (Work::Segment { bytes, .. }, Some((_, zeros))) => zeros.left_of(bytes),
-            _ => 0,
+    fn rest(&self, begun: &Begun, time: Duration) {
+        let left = |desk: &Desk| match (desk.wanted(self.segment_bytes), &begun.segment) {
+            (Some(next), Some((of, zeros))) if *of == next => zeros.left_of(next.bytes()),
+            (next, _) => next.map_or(0, |next| next.bytes()),
         };
         let in_no_hurry = |desk: &mut Desk| {
-            desk.needed == 0 && !desk.is_over && left <= self.room.load(Ordering::Relaxed) / 2
+            let has_time = left(desk) <= self.room.load(Ordering::Relaxed) / 2;
+            desk.needed == 0 && !desk.is_over && has_time
         };
         let rested = self.changed.wait_timeout_while(self.desk(), time, in_no_hurry);
         drop(rested.unwrap_or_else(PoisonError::into_inner));
@@ -323,7 +339,8 @@ impl Shared {
             *slot = Some((work, Zeros::begin(&*self.disk, &self.dir.join(name))?));
         }
         let Some((_, zeros)) = slot else { return Ok(()) };
-        let is_hurried = self.is_hurried.load(Ordering::Relaxed);
+        // The reserve is for a full disk: nothing may be wanted then but what it has.
+        let is_hurried = self.is_hurried.load(Ordering::Relaxed) && work != Work::Reserve;
         let is_whole = (is_hurried && zeros.allocate(bytes)?) || zeros.step(bytes)?;
         if !is_whole {
             return Ok(());

@@ -28,6 +28,14 @@ pub(crate) enum Look {
     There(There),
 }
 
+/// Where a frame may be taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Memory,
+    /// Blocks where memory does not have it.
+    Disk,
+}
+
 /// Frames that hold what was asked for.
 pub(crate) struct There {
     partition: PartitionRef,
@@ -66,17 +74,17 @@ pub(crate) fn look(
 }
 
 impl There {
-    /// Whether no file needs to be read.
-    pub(crate) fn is_in_tail(&self, shared: &Shared) -> bool {
-        // Frames leave the ring in order.
-        self.batches.first().is_none_or(|batch| shared.tail.get(batch.place.frame).is_some())
-    }
-
-    pub(crate) fn page(&self, shared: &Shared, budget: ReadBudget) -> Result<ReadPage, ReadError> {
+    /// `None`: a file must be read for it, and that was not asked for.
+    pub(crate) fn page(
+        &self,
+        shared: &Shared,
+        budget: ReadBudget,
+        from: From,
+    ) -> Result<Option<ReadPage>, ReadError> {
         let mut page = ReadPage { batches: Vec::new(), next: self.from, end: self.end };
         let (mut records, mut bytes) = (budget.records_max, budget.bytes_max);
         for batch in &self.batches {
-            let body = body_at(shared, batch.place)?;
+            let Some(body) = body_at(shared, batch.place, from)? else { return Ok(None) };
             let damaged = |why: Malformed| damaged(shared, batch.place, why.0);
             for block in blocks(&body, batch, self.partition) {
                 let block = block.map_err(damaged)?;
@@ -87,7 +95,7 @@ impl There {
                 let want =
                     Want { from: page.next, records_max: records, bytes_max: bytes, is_first };
                 let Some(found) = block.decode(&body, want).map_err(damaged)? else {
-                    return Ok(page);
+                    return Ok(Some(page));
                 };
                 records -= found.len();
                 bytes = bytes.saturating_sub(found.bytes(0..found.len()));
@@ -95,11 +103,11 @@ impl There {
                 let is_whole = page.next == block.end();
                 page.batches.push(found);
                 if !is_whole {
-                    return Ok(page);
+                    return Ok(Some(page));
                 }
             }
         }
-        Ok(page)
+        Ok(Some(page))
     }
 }
 
@@ -157,7 +165,10 @@ pub(crate) fn bytes_skipped(
     batch: &BatchAt,
     before: Offset,
 ) -> Result<u64, ReadError> {
-    let body = body_at(shared, batch.place)?;
+    let body = match body_at(shared, batch.place, From::Memory)? {
+        Some(body) => body,
+        None => read_body(shared, batch.place)?,
+    };
     let mut bytes = 0;
     for block in blocks(&body, batch, partition) {
         let before = block.and_then(|block| block.bytes_before(before));
@@ -167,10 +178,16 @@ pub(crate) fn bytes_skipped(
 }
 
 /// A frame's body: shared memory, or read and checked.
-fn body_at(shared: &Shared, place: Place) -> Result<Bytes, ReadError> {
-    if let Some(body) = shared.tail.get(place.frame) {
-        return Ok(body);
+fn body_at(shared: &Shared, place: Place, from: From) -> Result<Option<Bytes>, ReadError> {
+    let there = shared.tail.get(place.frame).or_else(|| shared.cold.get(place.frame));
+    if there.is_some() || from == From::Memory {
+        return Ok(there);
     }
+    read_body(shared, place).map(Some)
+}
+
+/// A frame's body off the disk.
+fn read_body(shared: &Shared, place: Place) -> Result<Bytes, ReadError> {
     let away =
         |why: String| ReadError::from(LogUnavailable::Away { why, retry_after: RETRY_AFTER });
     let segment = shared.files.get(place.segment).map_err(|error| away(error.to_string()))?;

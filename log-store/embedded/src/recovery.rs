@@ -12,7 +12,7 @@ use std::{
 use crate::{
     disk::{Disk, is_full},
     frame::{self, Header},
-    journal::Segment,
+    journal::{Segment, in_block},
     options::OpenError,
     segment,
     state::{Place, State},
@@ -30,6 +30,8 @@ pub(crate) struct Recovered {
     pub(crate) number: u64,
     /// Frames that are there and were perhaps never synced: no later one says so. At most the last.
     pub(crate) unsure: Vec<Place>,
+    /// Frames that reach into the block in which the journal goes on.
+    pub(crate) in_block: Vec<Place>,
     /// The segment after it, if it was prepared.
     pub(crate) ready: Option<Segment>,
     /// Of all segments up to that one.
@@ -53,8 +55,25 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     let mut rest = segments.into_iter().skip(nth);
     let missing = || OpenError::Missing { file: dir.join(segment::file_name(1)) };
     let segment = rest.next().ok_or_else(missing)?;
-    let Fold { state, number, unsure, .. } = fold;
-    Ok(Some(Recovered { state, segment, at, number, unsure, ready: rest.next(), journal_bytes }))
+    let Fold { state, number, unsure, in_block, .. } = fold;
+    let ready = rest.next();
+    Ok(Some(Recovered { state, segment, at, number, unsure, in_block, ready, journal_bytes }))
+}
+
+/// What the block holds already in which the journal goes on: it is written again with the next frame, so
+/// it is taken from frames that are whole.
+pub(crate) fn begun(dir: &Path, kept: &Recovered) -> Result<Vec<u8>, OpenError> {
+    let path = dir.join(segment::file_name(kept.segment.id));
+    let mut bytes = Vec::new();
+    for place in &kept.in_block {
+        let (at_frame, mut frame) = (u64::from(place.at), vec![0; place.len as usize]);
+        kept.segment.file.read_at(at_frame, &mut frame).map_err(at("read", &path))?;
+        let damaged = |why: String| OpenError::Damaged { file: path.clone(), at: at_frame, why };
+        frame::check(&frame, kept.segment.salt).map_err(|why| damaged(why.to_string()))?;
+        bytes.append(&mut frame);
+    }
+    let begun = in_block(kept.at);
+    Ok(bytes.split_off(bytes.len().saturating_sub(begun)))
 }
 
 /// Makes durable what recovery keeps: the opening will say that it is, and it will be served. Written
@@ -141,12 +160,14 @@ struct Fold {
     unsure: Vec<Place>,
     /// Where the next frame goes: the segment's place in the list, and the position.
     tail: (usize, u64),
+    /// Frames of that segment that reach into the block of that position.
+    in_block: Vec<Place>,
 }
 
 impl Fold {
     fn new() -> Self {
-        let (state, unsure) = (State::default(), Vec::new());
-        Self { state, number: 1, durable_to: 0, unsure, tail: (0, 0) }
+        let (state, unsure, in_block) = (State::default(), Vec::new(), Vec::new());
+        Self { state, number: 1, durable_to: 0, unsure, tail: (0, 0), in_block }
     }
 
     /// Takes the frames that follow in a segment.
@@ -182,7 +203,13 @@ impl Fold {
             self.unsure.retain(|place| place.frame > durable_to);
             self.number += 1;
             position += header.total() as u64;
+            if !has_frames {
+                self.in_block.clear();
+            }
             has_frames = true;
+            self.in_block.push(place);
+            let block = position - in_block(position) as u64;
+            self.in_block.retain(|place| u64::from(place.at) + u64::from(place.len) > block);
         }
         if has_frames || nth == 0 {
             self.tail = (nth, position);

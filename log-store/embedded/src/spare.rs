@@ -1,9 +1,14 @@
 //! Buffers whose pages are there already: the first touch of fresh memory costs more than what is done with
 //! it. Bounded by bytes; never what is in them.
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// A new buffer's capacity is a multiple of this, so that frames of about one length fit each other's.
 const ROUND: usize = 64 << 10;
+/// Smaller ones are not worth a place.
+const LEAST: usize = 32 << 10;
 /// A buffer of so many times what is needed is not taken for it.
 const WASTE: usize = 4;
 
@@ -16,7 +21,8 @@ pub(crate) struct Spare {
 
 #[derive(Debug, Default)]
 struct Kept {
-    bufs: Vec<Vec<u8>>,
+    /// The oldest first.
+    bufs: VecDeque<Vec<u8>>,
     bytes: usize,
 }
 
@@ -30,8 +36,7 @@ impl Spare {
         let mut kept = self.kept();
         // The newest first, as some of it may still be near a core.
         let found = kept.bufs.iter().rposition(|buf| Self::suits(buf, len));
-        if let Some(found) = found {
-            let buf = kept.bufs.swap_remove(found);
+        if let Some(buf) = found.and_then(|found| kept.bufs.remove(found)) {
             kept.bytes -= buf.capacity();
             return buf;
         }
@@ -45,12 +50,16 @@ impl Spare {
     }
 
     pub(crate) fn keep(&self, buf: Vec<u8>) {
+        if buf.capacity() < LEAST {
+            return;
+        }
         let mut kept = self.kept();
         kept.bytes += buf.capacity();
-        kept.bufs.push(buf);
+        kept.bufs.push_back(buf);
         let mut gone = Vec::new();
-        while kept.bytes > self.bytes_max && !kept.bufs.is_empty() {
-            let oldest = kept.bufs.remove(0);
+        while kept.bytes > self.bytes_max
+            && let Some(oldest) = kept.bufs.pop_front()
+        {
             kept.bytes -= oldest.capacity();
             gone.push(oldest);
         }
@@ -61,6 +70,11 @@ impl Spare {
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.kept().bytes
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.kept().bufs.len()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -86,7 +100,12 @@ mod tests {
             spare.keep(Vec::with_capacity(200_000));
         }
         assert!(spare.bytes() <= 4 << 20);
+        assert_eq!(spare.count(), spare.bytes() / 200_000);
         spare.keep(Vec::with_capacity(5 << 20));
         assert_eq!(spare.bytes(), 0, "what is larger than all room pushes out all, and itself");
+        for len in [0, 100, LEAST - 1] {
+            spare.keep(Vec::with_capacity(len));
+        }
+        assert_eq!(spare.count(), 0, "nothing that no frame would take");
     }
 }

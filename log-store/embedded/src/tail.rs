@@ -140,6 +140,19 @@ mod tests {
     }
 
     #[test]
+    fn buffers_go_round_and_do_not_add_up() {
+        let tail = Tail::new(1 << 20);
+        let mut frame = FrameBuf::default();
+        for number in 1..2_000 {
+            tail.prepare(100_000, &mut frame);
+            frame.begin(&[]);
+            frame.body_mut().extend(std::iter::repeat_n(7, 100_000));
+            tail.push(number, 100_000, &mut frame);
+        }
+        assert!(tail.spare.count() <= 2, "{}", tail.spare.count());
+    }
+
+    #[test]
     fn a_reader_keeps_its_frame_when_the_ring_has_moved_on() {
         let tail = Tail::new(100_000);
         push(&tail, 1, 7, 60_000);

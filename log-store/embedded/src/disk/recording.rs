@@ -20,6 +20,11 @@ pub enum Call {
         at: u64,
         bytes: Vec<u8>,
     },
+    Allocate {
+        path: PathBuf,
+        at: u64,
+        len: u64,
+    },
     /// What was written before this is covered by the next `Synced` of the same file.
     SyncBegun(PathBuf),
     Synced(PathBuf),
@@ -143,7 +148,9 @@ impl DiskFile for RecordingFile {
     }
 
     fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
-        self.inner.allocate(at, len)
+        self.inner.allocate(at, len)?;
+        self.disk.note(Call::Allocate { path: self.path.clone(), at, len });
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -319,3 +319,26 @@ async fn frames_behind_a_segment_without_frames_are_found() {
     drop(log);
     assert_eq!(values(&open(dir.path()), first_of(TopicId(1))).await, ["on"]);
 }
+
+/// It is written again with the next frame, so what went bad since it was read must not become durable.
+#[tokio::test]
+async fn what_is_written_again_in_front_of_a_frame_is_checked_first() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    let source = topic(&log, "t", 1).await;
+    append(&log, source, &["one", "two"]).await;
+    drop(log);
+    let journal = dir.path().join("journal");
+    let path = journal.join(segment::file_name(1));
+    let found = recover(&OsDisk, &journal).expect("whole").expect("there");
+    let bytes = std::fs::read(&path).expect("read");
+    let (at, begun) = (found.at as usize, journal::in_block(found.at));
+    assert!(begun > 0 && found.in_block.len() > 1);
+    assert_eq!(recovery::begun(&journal, &found).expect("whole"), bytes[at - begun..at]);
+    let first = found.in_block[0];
+    let mut damaged = bytes.clone();
+    damaged[first.at as usize + frame::HEADER_LEN] ^= 1;
+    std::fs::write(&path, &damaged).expect("written");
+    let found = recovery::begun(&journal, &found);
+    assert!(matches!(found, Err(OpenError::Damaged { at, .. }) if at == u64::from(first.at)));
+}
