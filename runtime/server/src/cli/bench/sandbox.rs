@@ -31,7 +31,13 @@ pub(super) async fn measure(rig: &Rig) -> Result<Section> {
     section.add(
         "call",
         "identity, 1 record of 100 B: a call",
-        one.as_secs_f64() * 1e6,
+        one.whole.as_secs_f64() * 1e6,
+        Unit::Micros,
+    );
+    section.add(
+        "call_inside",
+        "  of that, on the guest's thread",
+        one.inside.as_secs_f64() * 1e6,
         Unit::Micros,
     );
     for (name, label, function, batch) in [
@@ -39,7 +45,7 @@ pub(super) async fn measure(rig: &Rig) -> Result<Section> {
         ("identity_1k", "identity, 1,000 x 1 KiB: a record", &identity, load(1_024, 1_000)),
         ("enrich", "enrich (JSON in and out), 1,000 orders: a record", &enrich, orders()),
     ] {
-        let each = invoke(rig, function, &batch).await?;
+        let each = invoke(rig, function, &batch).await?.whole;
         let nanos = each.as_nanos() as f64 / batch.len() as f64;
         section.add(name, label, nanos, Unit::Nanos);
         section.beside(format!("{:.2} M/s on one core", 1e3 / nanos));
@@ -47,27 +53,40 @@ pub(super) async fn measure(rig: &Rig) -> Result<Section> {
     Ok(section)
 }
 
-/// The median time of a call with all of `batch`.
+/// Median times of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// From the question to the answer.
+    pub(super) whole: Duration,
+    /// From a fresh instance to nothing left of it, on the guest's thread.
+    pub(super) inside: Duration,
+}
+
+/// How long a call with all of `batch` takes.
 pub(super) async fn invoke(
     rig: &Rig,
     function: &Arc<Function>,
     batch: &RecordBatch,
-) -> Result<Duration> {
+) -> Result<Taken> {
     let call = call(batch);
     let until = Instant::now() + TIME;
-    let mut times = Vec::new();
-    while Instant::now() < until || times.len() < 20 {
+    let (mut whole, mut inside) = (Vec::new(), Vec::new());
+    while Instant::now() < until || whole.len() < 20 {
         let call = call.clone();
         let start = Instant::now();
         let invoked = rig.app.sandbox.invoke(function, call).await;
-        times.push(start.elapsed());
+        whole.push(start.elapsed());
+        inside.push(invoked.cost.wall);
         match invoked.result {
             Ok(Outcome::Handled(_) | Outcome::Failed(_)) => {}
             other => bail!("the function was not run: {other:?}"),
         }
     }
-    times.sort();
-    Ok(times[times.len() / 2])
+    let median = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    Ok(Taken { whole: median(whole), inside: median(inside) })
 }
 
 fn call(batch: &RecordBatch) -> Call {

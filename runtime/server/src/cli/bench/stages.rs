@@ -41,9 +41,9 @@ pub(super) async fn measure(rig: &Rig) -> Result<Section> {
     section.add("core_by_key", "  the same with ordering: key", by_key, Unit::Nanos);
 
     let identity = rig.function("identity", IDENTITY).await?;
-    let whole = nanos(invoke(rig, &identity, &page.records).await?);
+    let whole = nanos(invoke(rig, &identity, &page.records).await?.whole);
     let deaf = rig.function("fails-whole", FAILS_WHOLE).await?;
-    let into = nanos(invoke(rig, &deaf, &starting_bad(&page.records)).await?).min(whole);
+    let into = nanos(invoke(rig, &deaf, &starting_bad(&page.records)).await?.whole).min(whole);
     section.add("sandbox_in", "sandbox: start an instance, hand records over", into, Unit::Nanos);
     section.add("sandbox_out", "sandbox: guest, gather outputs", whole - into, Unit::Nanos);
 
