@@ -8,7 +8,7 @@ use std::ops::Range;
 pub(crate) const BLOCK: usize = 4096;
 
 /// Bytes whose first is at a block's address. As many as were asked for, in whole blocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AlignedBuf {
     bytes: Vec<u8>,
     start: usize,
@@ -35,13 +35,9 @@ impl AlignedBuf {
         len.next_multiple_of(BLOCK) + BLOCK
     }
 
-    /// What it takes of memory.
-    pub(crate) fn memory(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    pub(crate) fn into_memory(self) -> Vec<u8> {
-        self.bytes
+    /// Its memory, and where there a part of it lies.
+    pub(crate) fn into_memory(self, part: Range<usize>) -> (Vec<u8>, Range<usize>) {
+        (self.bytes, self.start + part.start..self.start + part.end)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -65,10 +61,15 @@ pub(crate) fn is_aligned(at: u64, bytes: &[u8]) -> bool {
         && bytes.as_ptr().addr().is_multiple_of(BLOCK)
 }
 
+/// Bytes of the block of `at` that lie before it.
+pub(crate) fn in_block(at: u64) -> usize {
+    usize::try_from(at % BLOCK as u64).expect("below a block's length")
+}
+
 /// The whole blocks that hold `len` bytes at `at`, as far as a file of this length has them.
 pub(crate) fn blocks_around(at: u64, len: u64, file_len: u64) -> Range<u64> {
-    let begin = at - at % BLOCK as u64;
-    begin..(at + len).next_multiple_of(BLOCK as u64).min(file_len.max(at + len))
+    let end = (at + len).next_multiple_of(BLOCK as u64);
+    at - in_block(at) as u64..end.min(file_len.max(at + len))
 }
 
 #[cfg(test)]

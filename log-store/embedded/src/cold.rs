@@ -15,13 +15,13 @@ const FRAME_BYTES_EXPECTED: usize = 256 << 10;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Cold {
-    frames: Cache<u64, Kept, Memory>,
+    frames: Cache<u64, Frame, Memory>,
     spare: Arc<Spare>,
 }
 
 /// A frame's body, and what its buffer takes of memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Frame {
     body: Bytes,
     bytes: u64,
 }
@@ -29,14 +29,14 @@ pub(crate) struct Kept {
 #[derive(Clone, Debug)]
 struct Memory;
 
-impl Weighter<u64, Kept> for Memory {
-    fn weight(&self, _: &u64, frame: &Kept) -> u64 {
+impl Weighter<u64, Frame> for Memory {
+    fn weight(&self, _: &u64, frame: &Frame) -> u64 {
         frame.bytes + FRAME_BYTES
     }
 }
 
 impl Cold {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize, spare: Arc<Spare>) -> Self {
         let options = OptionsBuilder::new()
             .estimated_items_capacity((bytes_max / FRAME_BYTES_EXPECTED).max(16))
             .weight_capacity(bytes_max as u64)
@@ -46,7 +46,7 @@ impl Cold {
             .expect("both capacities are given");
         let (hasher, lifecycle) = (Default::default(), Default::default());
         let frames = Cache::with_options(options, Memory, hasher, lifecycle);
-        Self { frames, spare: Arc::new(Spare::new(bytes_max)) }
+        Self { frames, spare }
     }
 
     /// A frame's body, if it is here.
@@ -58,7 +58,7 @@ impl Cold {
     pub(crate) fn body<E>(
         &self,
         number: u64,
-        read: impl FnOnce() -> Result<Kept, E>,
+        read: impl FnOnce() -> Result<Frame, E>,
     ) -> Result<Bytes, E> {
         self.frames.get_or_insert_with(&number, read).map(|frame| frame.body)
     }
@@ -68,30 +68,11 @@ impl Cold {
         AlignedBuf::over(self.spare.take(AlignedBuf::needed(len)), len)
     }
 
-    /// Part of a buffer that comes home when the last reader lets go of it.
-    pub(crate) fn lend(&self, buf: AlignedBuf, body: Range<usize>) -> Kept {
-        let bytes = buf.memory() as u64;
-        let body = Bytes::from_owner(Lent { buf, body, home: self.spare.clone() });
-        Kept { body, bytes }
-    }
-}
-
-#[derive(Debug)]
-struct Lent {
-    buf: AlignedBuf,
-    body: Range<usize>,
-    home: Arc<Spare>,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        self.buf.bytes().get(self.body.clone()).unwrap_or_default()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.home.keep(std::mem::take(&mut self.buf).into_memory());
+    /// What of such a buffer is the body.
+    pub(crate) fn frame(&self, buf: AlignedBuf, body: Range<usize>) -> Frame {
+        let (buf, part) = buf.into_memory(body);
+        let bytes = buf.capacity() as u64;
+        Frame { body: self.spare.lend(buf, part), bytes }
     }
 }
 
@@ -101,11 +82,15 @@ mod tests {
 
     use super::*;
 
+    fn cold() -> Cold {
+        Cold::new(1 << 20, Arc::new(Spare::new(1 << 20)))
+    }
+
     fn frame(cold: &Cold, number: u64, len: usize) -> Bytes {
         let read = || {
             let mut buf = cold.buffer(len);
             buf.bytes_mut()[..len].fill(number as u8);
-            Ok::<_, Infallible>(cold.lend(buf, 0..len))
+            Ok::<_, Infallible>(cold.frame(buf, 0..len))
         };
         let Ok(body) = cold.body(number, read);
         body
@@ -113,9 +98,9 @@ mod tests {
 
     #[test]
     fn a_frame_is_read_once_while_it_is_kept_and_memory_is_bounded() {
-        let cold = Cold::new(1 << 20);
+        let cold = cold();
         let first = frame(&cold, 1, 100_000);
-        let Ok(again) = cold.body(1, || -> Result<Kept, Infallible> { unreachable!("kept") });
+        let Ok(again) = cold.body(1, || -> Result<Frame, Infallible> { unreachable!("kept") });
         assert_eq!(first.as_ptr(), again.as_ptr());
         assert_eq!(cold.get(1).map(|body| body.as_ptr()), Some(first.as_ptr()));
         assert_eq!(cold.get(2), None);
@@ -130,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_frame_larger_than_all_room_is_read_each_time() {
-        let cold = Cold::new(1 << 20);
+        let cold = cold();
         for _ in 0..3 {
             assert_eq!(frame(&cold, 7, 5 << 20).len(), 5 << 20);
         }
@@ -139,8 +124,8 @@ mod tests {
 
     #[test]
     fn who_cannot_read_leaves_nothing_behind() {
-        let cold = Cold::new(1 << 20);
-        assert_eq!(cold.body(3, || Err::<Kept, _>("damaged")), Err("damaged"));
+        let cold = cold();
+        assert_eq!(cold.body(3, || Err::<Frame, _>("damaged")), Err("damaged"));
         assert_eq!(frame(&cold, 3, 10).len(), 10);
     }
 }

@@ -3,6 +3,8 @@
 //! a frame says.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+use std::ops::Range;
+
 use crate::{
     aligned::{BLOCK, is_aligned},
     frame,
@@ -42,10 +44,6 @@ impl FrameBuf {
         self.frame().len().saturating_sub(frame::HEADER_LEN)
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
     /// Whether its memory is right for a frame of so many bytes.
     pub(crate) fn suits(&self, len: usize) -> bool {
         Spare::suits(&self.bytes, len)
@@ -58,8 +56,12 @@ impl FrameBuf {
 
     /// The body of a frame that was closed.
     pub(crate) fn body(&self, len: usize) -> &[u8] {
-        let body = self.frame().get(frame::HEADER_LEN..);
-        body.and_then(|body| body.get(..len)).unwrap_or_default()
+        self.bytes.get(self.body_range(len)).unwrap_or_default()
+    }
+
+    fn body_range(&self, len: usize) -> Range<usize> {
+        let body = self.start + frame::HEADER_LEN;
+        body..body + len
     }
 
     /// Pads the frame, fills its header in, and gives the blocks that it lies in: `begun` in front of it,
@@ -88,8 +90,10 @@ impl FrameBuf {
         Self { bytes, ..Self::default() }
     }
 
-    pub(crate) fn into_memory(self) -> Vec<u8> {
-        self.bytes
+    /// Its memory, and where there the body lies of a frame that was closed.
+    pub(crate) fn into_memory(self, body_len: usize) -> (Vec<u8>, Range<usize>) {
+        let body = self.body_range(body_len);
+        (self.bytes, body)
     }
 }
 
@@ -126,7 +130,7 @@ mod tests {
                 prop_assert_eq!(&whole[HEADER_LEN..HEADER_LEN + body.len()], &body[..]);
                 prop_assert!(blocks[begun.len() + frame_len..].iter().all(|byte| *byte == 0));
                 prop_assert_eq!(buf.body(body.len()), &body[..]);
-                buf = FrameBuf::of(buf.into_memory());
+                buf = FrameBuf::of(buf.into_memory(body.len()).0);
             }
         }
     }

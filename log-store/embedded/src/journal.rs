@@ -3,7 +3,7 @@
 use std::{io, path::Path, sync::Arc};
 
 use crate::{
-    aligned::{AlignedBuf, BLOCK, blocks_around},
+    aligned::{AlignedBuf, blocks_around, in_block},
     disk::{Disk, DiskFile, is_full},
     frame::{self, Numbers},
     frame_buf::FrameBuf,
@@ -118,11 +118,6 @@ impl Journal {
         self.at += u64::from(place.len);
         Ok(())
     }
-}
-
-/// Bytes of the block of `at` that lie before it.
-pub(crate) fn in_block(at: u64) -> usize {
-    usize::try_from(at % BLOCK as u64).expect("below a block's length")
 }
 
 /// Where all was written ahead, only a file system that copies what is written over wants more room.

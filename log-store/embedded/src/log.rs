@@ -98,12 +98,11 @@ impl EmbeddedLog {
         there: reader::There,
         budget: ReadBudget,
     ) -> Result<ReadPage, ReadError> {
-        if let Some(page) = there.page(&self.shared, budget, reader::From::Memory)? {
-            return Ok(page);
+        if let Some(bodies) = there.in_memory(&self.shared) {
+            return there.page(&self.shared, budget, bodies);
         }
         let shared = self.shared.clone();
-        let page = blocking(move || there.page(&shared, budget, reader::From::Disk)).await??;
-        page.ok_or_else(|| away("a read gave nothing").into())
+        blocking(move || there.page(&shared, budget, Vec::new())).await?
     }
 
     /// How many bytes a trim cuts off the batch that holds `before`.

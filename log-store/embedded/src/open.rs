@@ -20,6 +20,7 @@ use crate::{
     recovery::{Recovered, SegmentFiles, at, begun, full_or, recover, secure},
     segment,
     shared::Shared,
+    spare::Spare,
     state::State,
     tail::Tail,
     writer::Writer,
@@ -32,6 +33,8 @@ const ARTIFACTS: &str = "artifacts";
 const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// Positions in a segment are u32.
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// So small a part of what is meant for the newest frames may wait for the next ones.
+const SPARE_SHARE: usize = 4;
 
 pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>, OpenError> {
     let whole = |bytes: u64| {
@@ -143,7 +146,9 @@ fn start(
     let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
     let place = place.map_err(|WriteError { what, error }| full_or(what, error, dir, dir))?;
 
-    let (tail, cold) = (Tail::new(options.tail_bytes), Cold::new(options.cold_bytes));
+    let spare = Arc::new(Spare::new(options.tail_bytes / SPARE_SHARE));
+    let (tail, cold) =
+        (Tail::new(options.tail_bytes, spare.clone()), Cold::new(options.cold_bytes, spare));
     let shared = Shared::new(state, tail, cold, SegmentFiles::new(disk, dir.into()));
     shared.segments.store(journal.segment.id, Ordering::Relaxed);
     shared.journal_bytes.store(journal_bytes, Ordering::Relaxed);

@@ -17,7 +17,7 @@ pub struct Options {
     /// Kept for progress, trims and deletes when the disk is full: 64 MiB. 0: none is made. One that is
     /// there stays as large as it was made, until it is used.
     pub reserve_bytes: u64,
-    /// The newest frames in memory: 128 MiB.
+    /// The newest frames in memory, and the buffers of the next ones: 128 MiB.
     pub tail_bytes: usize,
     /// Older frames that were read last, in memory: 32 MiB.
     pub cold_bytes: usize,

@@ -1,6 +1,8 @@
 //! The thread that writes segments ahead: the writer never waits for blocks to be allocated, and a full
 //! disk is known before anything is promised. Keeps one next segment and the reserve ready. Never
 //! touches a segment that has a frame.
+mod pace;
+
 use std::{
     io,
     path::PathBuf,
@@ -19,6 +21,7 @@ use crate::{
     plan::RETRY_AFTER,
     segment,
 };
+use pace::Pace;
 
 /// See the module. Dropping it ends the thread.
 #[derive(Debug)]
@@ -39,8 +42,6 @@ struct Shared {
     has_reserve: AtomicBool,
     /// Bytes that the writer's segment has room for.
     room: AtomicU64,
-    /// Segments fill so fast that zeros would take what the disk has: blocks are taken without any.
-    is_hurried: AtomicBool,
 }
 
 /// What lies between the writer and the thread.
@@ -57,8 +58,7 @@ struct Desk {
     /// Why nothing can be prepared right now. Tried again by and by.
     failed: Option<LogUnavailable>,
     is_over: bool,
-    /// When the writer took the last segment, and how large that is.
-    taken: Option<(Instant, u64)>,
+    pace: Pace,
 }
 
 impl Preparer {
@@ -72,8 +72,15 @@ impl Preparer {
         ready: Option<Segment>,
         reserve: Option<u64>,
     ) -> io::Result<Self> {
-        let desk =
-            Desk { next, ready, needed: 0, reserve, failed: None, is_over: false, taken: None };
+        let desk = Desk {
+            next,
+            ready,
+            needed: 0,
+            reserve,
+            failed: None,
+            is_over: false,
+            pace: Pace::default(),
+        };
         let has_reserve = AtomicBool::new(reserve.is_some());
         let (desk, changed) = (Mutex::new(desk), Condvar::new());
         let shared = Arc::new(Shared {
@@ -85,7 +92,6 @@ impl Preparer {
             changed,
             has_reserve,
             room: AtomicU64::new(u64::MAX),
-            is_hurried: AtomicBool::new(false),
         });
         let works = shared.clone();
         let thread =
@@ -117,14 +123,9 @@ impl Preparer {
         };
         desk.needed = 0;
         if let Ok(segment) = &taken {
-            let now = Instant::now();
-            let before = desk.taken.replace((now, segment.capacity));
-            let is_fast =
-                before.is_some_and(|(since, bytes)| bytes_per_second(bytes, now - since) > HURRIED);
-            // The first ones are small, and one that is asked for by its size says nothing of a hurry.
+            // The first ones are small, and one that is made for a large frame says nothing of a hurry.
             let is_late = has_waited && segment.capacity == self.shared.segment_bytes;
-            let is_hurried = is_fast || is_late;
-            self.shared.is_hurried.store(is_hurried, Ordering::Relaxed);
+            desk.pace.taken(Instant::now(), segment.capacity, is_late);
         }
         self.shared.changed.notify_all();
         taken
@@ -298,7 +299,7 @@ impl Shared {
             (next, _) => next.map_or(0, |next| next.bytes()),
         };
         let in_no_hurry = |desk: &mut Desk| {
-            let has_time = left(desk) <= self.room.load(Ordering::Relaxed) / 2;
+            let has_time = pace::has_time(left(desk), self.room.load(Ordering::Relaxed));
             desk.needed == 0 && !desk.is_over && has_time
         };
         let rested = self.changed.wait_timeout_while(self.desk(), time, in_no_hurry);
@@ -340,7 +341,7 @@ impl Shared {
         }
         let Some((_, zeros)) = slot else { return Ok(()) };
         // The reserve is for a full disk: nothing may be wanted then but what it has.
-        let is_hurried = self.is_hurried.load(Ordering::Relaxed) && work != Work::Reserve;
+        let is_hurried = work != Work::Reserve && self.desk().pace.is_hurried();
         let is_whole = (is_hurried && zeros.allocate(bytes)?) || zeros.step(bytes)?;
         if !is_whole {
             return Ok(());
@@ -390,15 +391,6 @@ impl Shared {
         let waited = self.changed.wait_timeout_while(desk, RETRY_AFTER, |desk| !desk.is_over);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
-}
-
-/// From here on each byte is written once: a sync where no zeros were written costs 0.2 ms more per MiB,
-/// and zeros cost 0.4 ms of the disk's time.
-const HURRIED: u64 = 128 << 20;
-
-fn bytes_per_second(bytes: u64, time: Duration) -> u64 {
-    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
-    bytes.saturating_mul(1_000_000) / micros
 }
 
 /// The first segments are small: the first is there at once, and each one while the one before is

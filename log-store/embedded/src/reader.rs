@@ -28,14 +28,6 @@ pub(crate) enum Look {
     There(There),
 }
 
-/// Where a frame may be taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
-    Memory,
-    /// Blocks where memory does not have it.
-    Disk,
-}
-
 /// Frames that hold what was asked for.
 pub(crate) struct There {
     partition: PartitionRef,
@@ -74,17 +66,23 @@ pub(crate) fn look(
 }
 
 impl There {
-    /// `None`: a file must be read for it, and that was not asked for.
+    /// The frames' bodies, if no file must be read for any.
+    pub(crate) fn in_memory(&self, shared: &Shared) -> Option<Vec<Bytes>> {
+        self.batches.iter().map(|batch| in_memory(shared, batch.place)).collect()
+    }
+
+    /// `bodies`: of as many frames as memory gave; those of the others are read.
     pub(crate) fn page(
         &self,
         shared: &Shared,
         budget: ReadBudget,
-        from: From,
-    ) -> Result<Option<ReadPage>, ReadError> {
+        bodies: Vec<Bytes>,
+    ) -> Result<ReadPage, ReadError> {
+        let mut bodies = bodies.into_iter();
         let mut page = ReadPage { batches: Vec::new(), next: self.from, end: self.end };
         let (mut records, mut bytes) = (budget.records_max, budget.bytes_max);
         for batch in &self.batches {
-            let Some(body) = body_at(shared, batch.place, from)? else { return Ok(None) };
+            let body = bodies.next().map_or_else(|| body_at(shared, batch.place), Ok)?;
             let damaged = |why: Malformed| damaged(shared, batch.place, why.0);
             for block in blocks(&body, batch, self.partition) {
                 let block = block.map_err(damaged)?;
@@ -95,7 +93,7 @@ impl There {
                 let want =
                     Want { from: page.next, records_max: records, bytes_max: bytes, is_first };
                 let Some(found) = block.decode(&body, want).map_err(damaged)? else {
-                    return Ok(Some(page));
+                    return Ok(page);
                 };
                 records -= found.len();
                 bytes = bytes.saturating_sub(found.bytes(0..found.len()));
@@ -103,11 +101,11 @@ impl There {
                 let is_whole = page.next == block.end();
                 page.batches.push(found);
                 if !is_whole {
-                    return Ok(Some(page));
+                    return Ok(page);
                 }
             }
         }
-        Ok(Some(page))
+        Ok(page)
     }
 }
 
@@ -165,10 +163,7 @@ pub(crate) fn bytes_skipped(
     batch: &BatchAt,
     before: Offset,
 ) -> Result<u64, ReadError> {
-    let body = match body_at(shared, batch.place, From::Memory)? {
-        Some(body) => body,
-        None => read_body(shared, batch.place)?,
-    };
+    let body = body_at(shared, batch.place)?;
     let mut bytes = 0;
     for block in blocks(&body, batch, partition) {
         let before = block.and_then(|block| block.bytes_before(before));
@@ -177,17 +172,15 @@ pub(crate) fn bytes_skipped(
     Ok(bytes)
 }
 
-/// A frame's body: shared memory, or read and checked.
-fn body_at(shared: &Shared, place: Place, from: From) -> Result<Option<Bytes>, ReadError> {
-    let there = shared.tail.get(place.frame).or_else(|| shared.cold.get(place.frame));
-    if there.is_some() || from == From::Memory {
-        return Ok(there);
-    }
-    read_body(shared, place).map(Some)
+fn in_memory(shared: &Shared, place: Place) -> Option<Bytes> {
+    shared.tail.get(place.frame).or_else(|| shared.cold.get(place.frame))
 }
 
-/// A frame's body off the disk.
-fn read_body(shared: &Shared, place: Place) -> Result<Bytes, ReadError> {
+/// A frame's body: shared memory, or read and checked.
+fn body_at(shared: &Shared, place: Place) -> Result<Bytes, ReadError> {
+    if let Some(body) = in_memory(shared, place) {
+        return Ok(body);
+    }
     let away =
         |why: String| ReadError::from(LogUnavailable::Away { why, retry_after: RETRY_AFTER });
     let segment = shared.files.get(place.segment).map_err(|error| away(error.to_string()))?;
@@ -208,7 +201,7 @@ fn read_body(shared: &Shared, place: Place) -> Result<Bytes, ReadError> {
         let begin = (u64::from(place.at) - blocks.start) as usize;
         let frame = into.get(begin..begin + place.len as usize).unwrap_or_default();
         let body = checked(shared, place, &segment, frame)?;
-        Ok(shared.cold.lend(buf, begin + body.start..begin + body.end))
+        Ok(shared.cold.frame(buf, begin + body.start..begin + body.end))
     })
 }
 

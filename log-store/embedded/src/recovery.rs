@@ -10,9 +10,10 @@ use std::{
 };
 
 use crate::{
+    aligned::in_block,
     disk::{Disk, is_full},
     frame::{self, Header},
-    journal::{Segment, in_block},
+    journal::Segment,
     options::OpenError,
     segment,
     state::{Place, State},

@@ -2,8 +2,11 @@
 //! it. Bounded by bytes; never what is in them.
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use bytes::Bytes;
 
 /// A new buffer's capacity is a multiple of this, so that frames of about one length fit each other's.
 const ROUND: usize = 64 << 10;
@@ -67,7 +70,12 @@ impl Spare {
         drop(kept);
     }
 
-    #[cfg(test)]
+    /// Part of a buffer, which comes home when the last reader lets go of it.
+    pub(crate) fn lend(self: &Arc<Self>, buf: Vec<u8>, part: Range<usize>) -> Bytes {
+        Bytes::from_owner(Lent { buf, part, home: self.clone() })
+    }
+
+    /// What waits here.
     pub(crate) fn bytes(&self) -> usize {
         self.kept().bytes
     }
@@ -79,6 +87,25 @@ impl Spare {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Lent {
+    buf: Vec<u8>,
+    part: Range<usize>,
+    home: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.buf.get(self.part.clone()).unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.keep(std::mem::take(&mut self.buf));
     }
 }
 

@@ -13,8 +13,6 @@ use crate::{frame_buf::FrameBuf, spare::Spare};
 const COPIED_BELOW: usize = 32 << 10;
 /// What a copied frame takes beyond its body, about.
 const FRAME_BYTES: usize = 96;
-/// Of buffers that wait for the next frame.
-const SPARE_BYTES: usize = 32 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -33,8 +31,8 @@ struct Ring {
 }
 
 impl Tail {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        let spare = Arc::new(Spare::new(SPARE_BYTES));
+    /// `spare` lies within the bound, too.
+    pub(crate) fn new(bytes_max: usize, spare: Arc<Spare>) -> Self {
         Self { bytes_max, ring: Mutex::default(), spare }
     }
 
@@ -54,7 +52,7 @@ impl Tail {
     pub(crate) fn prepare(&self, len: usize, frame: &mut FrameBuf) {
         if len >= COPIED_BELOW && !frame.suits(len) {
             let other = FrameBuf::of(self.spare.take(len));
-            self.spare.keep(std::mem::replace(frame, other).into_memory());
+            self.spare.keep(std::mem::replace(frame, other).into_memory(0).0);
         }
     }
 
@@ -65,12 +63,12 @@ impl Tail {
         let (body, cost) = if is_copied {
             (Bytes::copy_from_slice(frame.body(body_len)), body_len + FRAME_BYTES)
         } else {
-            let cost = frame.capacity();
-            let frame = std::mem::take(frame);
-            let lent = Lent { frame, body_len, home: self.spare.clone() };
-            (Bytes::from_owner(lent), cost)
+            let (buf, body) = std::mem::take(frame).into_memory(body_len);
+            let cost = buf.capacity();
+            (self.spare.lend(buf, body), cost)
         };
         let mut gone = Vec::new();
+        let bytes_max = self.bytes_max.saturating_sub(self.spare.bytes());
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if ring.number + ring.frames.len() as u64 != number {
             gone.extend(ring.frames.drain(..));
@@ -79,7 +77,7 @@ impl Tail {
         }
         ring.frames.push_back((body.clone(), cost));
         ring.bytes += cost;
-        while ring.bytes > self.bytes_max
+        while ring.bytes > bytes_max
             && let Some(oldest) = ring.frames.pop_front()
         {
             ring.number += 1;
@@ -92,29 +90,13 @@ impl Tail {
     }
 }
 
-/// A frame's buffer that comes home when the last reader lets go of it.
-#[derive(Debug)]
-struct Lent {
-    frame: FrameBuf,
-    body_len: usize,
-    home: Arc<Spare>,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        self.frame.body(self.body_len)
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.home.keep(std::mem::take(&mut self.frame).into_memory());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn tail(bytes_max: usize) -> Tail {
+        Tail::new(bytes_max, Arc::new(Spare::new(bytes_max / 4)))
+    }
 
     fn push(tail: &Tail, number: u64, byte: u8, len: usize) {
         let mut frame = FrameBuf::default();
@@ -125,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_newest_frames_are_there_and_memory_is_bounded() {
-        let tail = Tail::new(300_000);
+        let tail = tail(300_000);
         for number in 5..25 {
             push(&tail, number, number as u8, if number % 2 == 0 { 100 } else { 50_000 });
         }
@@ -141,7 +123,7 @@ mod tests {
 
     #[test]
     fn buffers_go_round_and_do_not_add_up() {
-        let tail = Tail::new(1 << 20);
+        let tail = tail(1 << 20);
         let mut frame = FrameBuf::default();
         for number in 1..2_000 {
             tail.prepare(100_000, &mut frame);
@@ -150,11 +132,16 @@ mod tests {
             tail.push(number, 100_000, &mut frame);
         }
         assert!(tail.spare.count() <= 2, "{}", tail.spare.count());
+        // What made room for small frames counts as long as it waits for large ones.
+        for number in 2_000..20_000 {
+            push(&tail, number, 7, 100);
+        }
+        assert!(tail.spare.bytes() > 0 && tail.bytes() + tail.spare.bytes() <= 1 << 20);
     }
 
     #[test]
     fn a_reader_keeps_its_frame_when_the_ring_has_moved_on() {
-        let tail = Tail::new(100_000);
+        let tail = tail(100_000);
         push(&tail, 1, 7, 60_000);
         let body = tail.get(1).expect("just pushed");
         for number in 2..20 {

@@ -332,7 +332,7 @@ async fn what_is_written_again_in_front_of_a_frame_is_checked_first() {
     let path = journal.join(segment::file_name(1));
     let found = recover(&OsDisk, &journal).expect("whole").expect("there");
     let bytes = std::fs::read(&path).expect("read");
-    let (at, begun) = (found.at as usize, journal::in_block(found.at));
+    let (at, begun) = (found.at as usize, crate::aligned::in_block(found.at));
     assert!(begun > 0 && found.in_block.len() > 1);
     assert_eq!(recovery::begun(&journal, &found).expect("whole"), bytes[at - begun..at]);
     let first = found.in_block[0];

@@ -42,7 +42,7 @@ pub(crate) async fn put(
     }
     let PutTopic { topic, change } = api.app.catalog.topics().put(spec, guard).await?;
     let status = if change == Change::Created { StatusCode::CREATED } else { StatusCode::OK };
-    let shown = show(&api, &topic).await.map_err(|error| refused_read(error, &topic))?;
+    let shown = show(&api, &topic).await?;
     Ok(with_etag(answer::json(status, &shown), Topics::etag(&topic)))
 }
 
@@ -53,8 +53,7 @@ pub(crate) async fn get(
 ) -> ApiResult<Response> {
     no_query(&uri)?;
     let topic = api.topic(&path.topic()?)?;
-    let shown = show(&api, &topic).await.map_err(|error| refused_read(error, &topic))?;
-    Ok(with_etag(answer::ok(&shown), Topics::etag(&topic)))
+    Ok(with_etag(answer::ok(&show(&api, &topic).await?), Topics::etag(&topic)))
 }
 
 pub(crate) async fn list(State(api): State<Arc<Api>>, uri: Uri) -> ApiResult<Response> {
@@ -66,7 +65,7 @@ pub(crate) async fn list(State(api): State<Arc<Api>>, uri: Uri) -> ApiResult<Res
     let (topics, next) = page.cut(all, |topic: &Arc<TopicInfo>| topic.spec.name.as_str());
     let mut shown = Vec::with_capacity(topics.len());
     for topic in topics {
-        match show(&api, &topic).await {
+        match look_at(&api, &topic).await {
             Ok(topic) => shown.push(topic),
             // Deleted since it was listed: gone from the log before it is from the catalogue.
             Err(ReadError::NoPartition(_)) => {}
@@ -95,7 +94,11 @@ pub(crate) async fn delete(
     Ok(answer::ok(&json!({"deleted": name.as_str(), "stopped": stopped})))
 }
 
-async fn show(api: &Api, topic: &TopicInfo) -> Result<Value, ReadError> {
+async fn show(api: &Api, topic: &TopicInfo) -> ApiResult<Value> {
+    look_at(api, topic).await.map_err(|error| refused_read(error, topic))
+}
+
+async fn look_at(api: &Api, topic: &TopicInfo) -> Result<Value, ReadError> {
     let mut bounds = Vec::with_capacity(topic.spec.partitions as usize);
     for partition in (0..topic.spec.partitions).map(PartitionId) {
         let place = PartitionRef::new(topic.id, partition);
