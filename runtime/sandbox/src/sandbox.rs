@@ -142,6 +142,13 @@ impl Sandbox {
         ran.unwrap_or_else(|| not_run("the host broke down while it ran a guest"))
     }
 
+    /// The guests' threads, for whoever waits for guests and does little else: it must give way often, and
+    /// waits itself while a guest that burns has the core.
+    #[must_use]
+    pub fn threads(&self) -> &tokio::runtime::Handle {
+        self.guests.handle()
+    }
+
     #[must_use]
     pub fn stats(&self) -> Stats {
         let (compiles_total, compile_time_total) = self.artifacts.compiles();

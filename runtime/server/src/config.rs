@@ -63,7 +63,7 @@ impl Limits {
         feed_bytes_max: 16 << 20,
         feeds_bytes_max: 256 << 20,
         unsettled_bytes_max: 8 << 20,
-        unsettled_batches_max: 8,
+        unsettled_batches_max: 32,
         component_bytes_max: 64 << 20,
         guest_memory_bytes_max: 1 << 30,
         compile_cpu: Duration::from_secs(60),

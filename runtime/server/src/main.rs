@@ -1,10 +1,10 @@
 //! The program's door: everything is in the library.
+use server::allocator::Allocator;
 
-/// Batches are made and dropped all the time, each larger than what the system's own allocator keeps: with
-/// that one, every batch would ask the system for fresh pages.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> std::process::ExitCode {
+    Allocator::keep_freed_pages();
     server::cli::main()
 }

@@ -135,7 +135,8 @@ impl Member {
         }
     }
 
-    /// Task `feed`: on cancel it drains; a panic drops its lease, which then comes again.
+    /// Task `feed`: on cancel it drains; a panic drops its lease, which then comes again. On the guests'
+    /// threads, so that between an answer and the next call no thread has to be woken.
     fn start(&self, lease: Lease, drivers: &Drivers) {
         let Some(place) = place_of(&lease) else { return };
         let partition = lease.partition;
@@ -169,7 +170,8 @@ impl Member {
             drop(guard);
             (handle, ended)
         };
-        drivers.push(self.context.tasks.spawn(driving.instrument(span)));
+        let threads = self.context.sandbox.threads();
+        drivers.push(self.context.tasks.spawn_on(driving.instrument(span), threads));
         self.context.tell(Kind::FeedStarted, &name, Some(partition), "lease gained".into());
     }
 

@@ -13,6 +13,7 @@ use super::{
     rig::{IDENTITY, Rig, Topic},
     usage::cpu_time,
 };
+use crate::allocator::Allocator;
 
 /// Of the backlog at 100 bytes.
 pub(super) const RECORDS: u64 = 4_000_000;
@@ -40,6 +41,13 @@ pub(super) async fn measure(
         section.beside(format!("{mb:.0} MB/s, {ratio:.2} x sequential write"));
         section.add(&format!("{name}_of_sequential"), "  of sequential write", ratio, Unit::Times);
         section.add(&format!("{name}_cores"), "  cores used", run.cores, Unit::Times);
+        let allocations = run.allocations;
+        section.add(
+            &format!("{name}_allocations"),
+            "  heap allocations a record",
+            allocations,
+            Unit::PerRecord,
+        );
         section.add(
             &format!("{name}_first_output"),
             "  first output after",
@@ -53,6 +61,8 @@ pub(super) async fn measure(
 struct Run {
     per_second: f64,
     cores: f64,
+    /// Of the whole process, a record.
+    allocations: f64,
     /// From the trigger being there to its first output.
     first_us: f64,
 }
@@ -70,10 +80,14 @@ async fn one(rig: &Rig, name: &str, load: Load, appends: u64) -> Result<Run> {
     let first = at_least(rig, &output, 1).await?.0;
     let (from, before) = at_least(rig, &output, records / 10).await?;
     let cpu = cpu_time();
+    Allocator::begin_counting();
     let until = rig.reaches(&output, records).await?;
+    let allocations = Allocator::end_counting();
     let time = (until - from).as_secs_f64();
+    let records = (records - before) as f64;
     Ok(Run {
-        per_second: (records - before) as f64 / time,
+        per_second: records / time,
+        allocations: allocations as f64 / records,
         cores: (cpu_time() - cpu).as_secs_f64() / time,
         first_us: (first - began).as_secs_f64() * 1e6,
     })

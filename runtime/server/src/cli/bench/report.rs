@@ -33,6 +33,7 @@ pub(super) enum Unit {
     /// 10⁶ bytes.
     Megabytes,
     Times,
+    PerRecord,
     Count,
 }
 
@@ -47,6 +48,7 @@ impl Unit {
             Self::GigabytesPerSecond => "_gb_per_second",
             Self::Megabytes => "_mb",
             Self::Times => "_ratio",
+            Self::PerRecord => "_per_record",
             Self::Count => "",
         }
     }
@@ -64,6 +66,7 @@ impl Unit {
             Self::GigabytesPerSecond => format!("{value:.1} GB/s"),
             Self::Megabytes => format!("{value:.1} MB"),
             Self::Times => format!("{value:.2} x"),
+            Self::PerRecord => format!("{value:.4}"),
             Self::Count => format!("{value:.0}"),
         }
     }
