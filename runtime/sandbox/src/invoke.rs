@@ -73,6 +73,7 @@ impl Runner {
 
     pub(crate) async fn run(&self, function: &Function, call: Call) -> Invoked {
         self.invocations.fetch_add(1, Ordering::Relaxed);
+        let call = Arc::new(call);
         if let Some(linked) = function.pooled()
             && let Some(_slot) = self.slot()
         {
@@ -110,7 +111,7 @@ impl Runner {
         &self,
         linked: &Linked,
         component: Digest,
-        call: &Call,
+        call: &Arc<Call>,
         is_pool: bool,
     ) -> Option<Invoked> {
         let mut seat = self.turns.seat(&call.share);

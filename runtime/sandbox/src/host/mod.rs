@@ -28,7 +28,10 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// What belongs to one invocation. Dropped with its store.
 pub(crate) struct Host {
-    wasi: WasiCtx,
+    component: Digest,
+    call: Arc<Call>,
+    /// Made when it is first asked for: many guests never ask.
+    wasi: Option<WasiCtx>,
     table: ResourceTable,
     clock: GuestClock,
     pub(crate) memory: GuestMemory,
@@ -48,29 +51,17 @@ pub(crate) enum WaitsFor {
 }
 
 impl Host {
-    pub(crate) fn new(component: Digest, call: &Call, memory: GuestMemory) -> Self {
+    pub(crate) fn new(component: Digest, call: &Arc<Call>, memory: GuestMemory) -> Self {
         let newest =
             call.span.runs().last().map_or(0, |run| run.batch().appended_at(run.range().end - 1).0);
         let clock = GuestClock::starting_at(newest);
         let logs = LogBuffer::new(call.limits.log_bytes);
-        let seed = Seed::of(component, call);
-        let mut wasi = WasiCtx::builder();
-        wasi.allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false)
-            .wall_clock(clock.clone())
-            .monotonic_clock(clock.clone())
-            .stdout(logs.stdout())
-            .stderr(logs.stderr())
-            .max_random_size(RANDOM_BYTES_MAX);
-        seed.give(&mut wasi);
-        for (name, value) in call.environment.iter() {
-            wasi.env(name, value);
-        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         Self {
-            wasi: wasi.build(),
+            component,
+            call: Arc::clone(call),
+            wasi: None,
             table,
             clock,
             memory,
@@ -92,8 +83,27 @@ impl Host {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let Self { component, call, clock, logs, wasi, table, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| wasi_of(*component, call, clock, logs));
+        WasiCtxView { ctx, table }
     }
+}
+
+fn wasi_of(component: Digest, call: &Call, clock: &GuestClock, logs: &LogBuffer) -> WasiCtx {
+    let mut wasi = WasiCtx::builder();
+    wasi.allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .wall_clock(clock.clone())
+        .monotonic_clock(clock.clone())
+        .stdout(logs.stdout())
+        .stderr(logs.stderr())
+        .max_random_size(RANDOM_BYTES_MAX);
+    Seed::of(component, call).give(&mut wasi);
+    for (name, value) in call.environment.iter() {
+        wasi.env(name, value);
+    }
+    wasi.build()
 }
 
 /// The whole of wasi p2, as every language's runtime imports it, and ours.

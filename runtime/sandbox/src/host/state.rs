@@ -5,11 +5,11 @@
 use super::{Host, WaitsFor, trap};
 use crate::{
     admit::STATE,
-    call::{Call, Limits, StateReader},
+    call::Call,
     fault::Fault,
 };
 use bytes::Bytes;
-use log_contract::{Record, STATE_NAME_MAX, STATE_VALUE_MAX, Span, StateKey, StateWrite};
+use log_contract::{Record, STATE_NAME_MAX, STATE_VALUE_MAX, StateKey, StateWrite};
 use std::{collections::HashMap, sync::Arc};
 use trigger::Ordering;
 use wasmtime::{
@@ -29,29 +29,16 @@ enum Scope {
 
 /// What a guest knows and wrote.
 pub(crate) struct GuestState {
-    span: Span,
-    ordering: Ordering,
-    limits: Limits,
-    reader: Arc<dyn StateReader>,
-    overlay: Vec<StateWrite>,
+    call: Arc<Call>,
     writes: Vec<StateWrite>,
     bytes: usize,
-    /// Of overlay and writes the newest for each key.
-    newest: HashMap<StateKey, Option<Bytes>>,
+    /// Of the call's overlay and the writes the newest for each key. `None` until somebody asks.
+    newest: Option<HashMap<StateKey, Option<Bytes>>>,
 }
 
 impl GuestState {
-    pub(super) fn new(call: &Call) -> Self {
-        Self {
-            span: call.span.clone(),
-            ordering: call.ordering,
-            limits: call.limits,
-            reader: Arc::clone(&call.state),
-            overlay: call.overlay.clone(),
-            writes: Vec::new(),
-            bytes: 0,
-            newest: HashMap::new(),
-        }
+    pub(super) fn new(call: &Arc<Call>) -> Self {
+        Self { call: Arc::clone(call), writes: Vec::new(), bytes: 0, newest: None }
     }
 
     pub(super) fn take_writes(&mut self) -> Vec<StateWrite> {
@@ -66,7 +53,7 @@ impl GuestState {
             )));
         }
         let key = match of {
-            Scope::Partition if self.ordering == Ordering::Key => {
+            Scope::Partition if self.call.ordering == Ordering::Key => {
                 return Err(Fault::trap(
                     "state of the partition does not exist under `ordering: key`: use the state of a record's key".into(),
                 ));
@@ -79,7 +66,7 @@ impl GuestState {
 
     fn key_of(&self, index: u32) -> Result<Bytes, Fault> {
         let record = self.record(index as usize).ok_or_else(|| {
-            let len = self.span.len();
+            let len = self.call.span.len();
             Fault::trap(format!("state of record {index}, but the batch has {len} records"))
         })?;
         let key = record.key.ok_or_else(|| {
@@ -90,7 +77,7 @@ impl GuestState {
     }
 
     fn record(&self, mut nth: usize) -> Option<Record<'_>> {
-        for run in self.span.runs() {
+        for run in self.call.span.runs() {
             if nth < run.len() {
                 return Some(run.batch().record(run.range().start + nth));
             }
@@ -100,21 +87,21 @@ impl GuestState {
     }
 
     fn newest(&mut self) -> &mut HashMap<StateKey, Option<Bytes>> {
-        for StateWrite { at, value } in self.overlay.drain(..) {
-            self.newest.insert(at, value);
-        }
-        &mut self.newest
+        let overlay = &self.call.overlay;
+        self.newest.get_or_insert_with(|| {
+            overlay.iter().map(|write| (write.at.clone(), write.value.clone())).collect()
+        })
     }
 
     fn write(&mut self, at: StateKey, value: Option<Bytes>) -> Result<(), Fault> {
         let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         self.bytes += len(&at.key) + at.name.len() + len(&value);
-        if self.writes.len() >= self.limits.state_writes {
-            let most = self.limits.state_writes;
+        if self.writes.len() >= self.call.limits.state_writes {
+            let most = self.call.limits.state_writes;
             return Err(Fault::bound(format!("more than {most} state writes")));
         }
-        if self.bytes > self.limits.state_bytes {
-            let most = self.limits.state_bytes;
+        if self.bytes > self.call.limits.state_bytes {
+            let most = self.call.limits.state_bytes;
             return Err(Fault::bound(format!("state writes of more than {most} bytes")));
         }
         self.newest().insert(at.clone(), value.clone());
@@ -154,7 +141,7 @@ async fn get(
     if let Some(value) = host.state.newest().get(&at) {
         return Ok(value.clone());
     }
-    let reader = Arc::clone(&host.state.reader);
+    let reader = Arc::clone(&host.state.call.state);
     host.waits_for = WaitsFor::State;
     let value = reader.read(&at).await;
     store.data_mut().waits_for = WaitsFor::Guest;

@@ -133,7 +133,10 @@ impl Cell {
         posted.oldest = stand.oldest;
         posted.lost = stand.lost_records;
         posted.busiest = posted.busiest.max(stand.flying);
-        posted.doing = Doing::Live(Box::new(stand));
+        match &mut posted.doing {
+            Doing::Live(before) => **before = stand,
+            parked => *parked = Doing::Live(Box::new(stand)),
+        }
     }
 
     pub(super) fn parked(&self, state: State, reason: Option<Arc<str>>, since: Timestamp) {

@@ -18,6 +18,7 @@ use log_contract::{
 };
 use sandbox::{Call, StateReader};
 use std::{
+    fmt::Write as _,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -34,6 +35,9 @@ pub(super) struct Hands {
     pub(super) place: PartitionRef,
     pub(super) cell: Arc<Cell>,
     pub(super) purses: Purses,
+    /// The trigger's name, and the durable state of its partition, as calls take them.
+    pub(super) trigger: Arc<str>,
+    pub(super) state: Arc<LeaseState>,
     /// What has not begun does not begin any more.
     pub(super) draining: CancellationToken,
 }
@@ -55,6 +59,8 @@ pub(super) enum Done {
     },
 }
 
+/// What an invocation's name has beyond the trigger's, at most about.
+const INVOCATION_BYTES: usize = 48;
 /// How long an idle feed's read stays open: it costs a timer that never fires in between.
 const POLL: Duration = Duration::from_secs(600);
 
@@ -128,17 +134,16 @@ impl Hands {
         let function =
             loaded.map_err(|error| HostFault { reason: crate::telemetry::chain(&error).into() })?;
         let invocation = self.invocation(&span, attempt);
-        let trigger: Arc<str> = self.running.name.as_str().into();
         let attributes = Attributes {
-            trigger: Arc::clone(&trigger),
-            function: binding.function.as_str().into(),
+            trigger: Arc::clone(&self.trigger),
+            function: Arc::clone(&binding.name),
             version: binding.version,
             invocation: Arc::clone(&invocation),
             hops,
         };
         let records = span.len();
         let call = Call {
-            trigger,
+            trigger: Arc::clone(&self.trigger),
             invocation: Arc::clone(&invocation),
             attempt,
             topic: Arc::clone(&self.plan.topic),
@@ -150,10 +155,7 @@ impl Hands {
             limits: binding.limits,
             environment: Arc::clone(&binding.environment),
             overlay,
-            state: Arc::new(LeaseState {
-                context: Arc::clone(&self.context),
-                lease: Arc::clone(&self.lease),
-            }),
+            state: Arc::<LeaseState>::clone(&self.state),
             share: Arc::clone(&self.running.share),
             attributes: Some(Arc::new(attributes)),
         };
@@ -191,7 +193,11 @@ impl Hands {
     /// The same for the same attempt, so that it can be run again exactly.
     fn invocation(&self, span: &Span, attempt: u32) -> Arc<str> {
         let (trigger, partition) = (&self.running.name, self.place.partition);
-        format!("{trigger}:{partition}:{}+{}:{attempt}", span.head(), span.len()).into()
+        let mut text = String::with_capacity(trigger.as_str().len() + INVOCATION_BYTES);
+        let (head, records) = (span.head(), span.len());
+        // Writing to a string does not fail.
+        let _ = write!(text, "{trigger}:{partition}:{head}+{records}:{attempt}");
+        text.into()
     }
 
     /// One settlement, its dead letters with it.
@@ -295,9 +301,15 @@ impl Drop for Running<'_> {
 
 /// A function's durable state, as its lease sees it.
 #[derive(Debug)]
-struct LeaseState {
+pub(super) struct LeaseState {
     context: Arc<Context>,
     lease: Arc<Lease>,
+}
+
+impl LeaseState {
+    pub(super) fn new(context: &Arc<Context>, lease: &Arc<Lease>) -> Arc<Self> {
+        Arc::new(Self { context: Arc::clone(context), lease: Arc::clone(lease) })
+    }
 }
 
 #[async_trait]

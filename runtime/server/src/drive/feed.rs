@@ -2,7 +2,7 @@
 //! decision about a record: those are the feed's.
 use super::{
     context::Context,
-    effects::{Done, Hands, place_of},
+    effects::{Done, Hands, LeaseState, place_of},
     endings::Endings,
     events::Kind,
     permits::{Bytes as HeldBytes, Purses},
@@ -229,6 +229,8 @@ impl FeedDriver {
             place: self.place,
             cell: Arc::clone(&self.handle.cell),
             purses: Purses { feed: Arc::default(), trigger: Arc::clone(&self.running.purse) },
+            trigger: self.running.name.as_str().into(),
+            state: LeaseState::new(&self.context, &self.lease),
             draining: CancellationToken::new(),
         });
         Life {

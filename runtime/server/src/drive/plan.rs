@@ -66,6 +66,8 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Binding {
     pub(super) function: FunctionName,
+    /// The same, as what it puts out carries it.
+    pub(super) name: Arc<str>,
     pub(super) version: u32,
     pub(super) digest: Digest,
     /// From the first invocation on: who holds it keeps it mapped.
@@ -227,6 +229,7 @@ fn bind(catalog: &Catalog, trigger: &Trigger, log: &LogLimits) -> Result<Arc<Bin
     let settings = &found.function.settings;
     Ok(Arc::new(Binding {
         function: found.function.name.clone(),
+        name: found.function.name.as_str().into(),
         version: found.version.version,
         digest: found.version.digest,
         loaded: OnceCell::new(),
