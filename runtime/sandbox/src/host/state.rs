@@ -3,11 +3,7 @@
 //!
 //! **Invariant:** under `ordering: key` a guest reaches no state but that of the keys in its span.
 use super::{Host, WaitsFor, trap};
-use crate::{
-    admit::STATE,
-    call::Call,
-    fault::Fault,
-};
+use crate::{admit::STATE, call::Call, fault::Fault};
 use bytes::Bytes;
 use log_contract::{Record, STATE_NAME_MAX, STATE_VALUE_MAX, StateKey, StateWrite};
 use std::{collections::HashMap, sync::Arc};

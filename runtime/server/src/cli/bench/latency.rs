@@ -41,21 +41,43 @@ const VALUE: usize = 100;
 const APPENDS_MAX: usize = 256;
 
 pub(super) async fn measure(rig: &Rig, limits: &Limits) -> Result<Section> {
+    section(rig, limits, "latency", 1).await
+}
+
+/// Each trigger reads what the one before puts out.
+pub(super) async fn chained(rig: &Rig, limits: &Limits) -> Result<Section> {
+    section(rig, limits, "chained", 3).await
+}
+
+async fn section(
+    rig: &Rig,
+    limits: &Limits,
+    name: &'static str,
+    triggers: usize,
+) -> Result<Section> {
     rig.function("identity", IDENTITY).await?;
-    let source = rig.topic("in", 1).await?;
-    let output = rig.topic("out", 1).await?;
-    rig.trigger("copy", (&source, &output), "identity", (Ordering::Partition, 1_000)).await?;
-    let Times { visible: seen, acked } = steady(rig, &source, &output, PACE).await?;
+    let mut topics = vec![rig.topic("in", 1).await?];
+    for nth in 0..triggers {
+        let output = rig.topic(&format!("out-{nth}"), 1).await?;
+        let between = (&topics[nth], &output);
+        rig.trigger(&format!("copy-{nth}"), between, "identity", (Ordering::Partition, 1_000))
+            .await?;
+        topics.push(output);
+    }
+    let Times { visible: seen, acked } = steady(rig, &topics[0], &topics[triggers], PACE).await?;
     let per_second = PACE.per_second;
-    let about = format!("append -> function -> visible, {per_second} records of 100 B a second");
-    let mut section = Section::new("latency", about);
+    let functions = if triggers == 1 { "function".into() } else { format!("{triggers} functions") };
+    let about = format!("append -> {functions} -> visible, {per_second} records of 100 B a second");
+    let mut section = Section::new(name, about);
     let micros = |times: &Histogram<u64>, at: f64| times.value_at_quantile(at) as f64 / 1e3;
     for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)] {
         let label = format!("append to output visible, {name}");
         section.add(&format!("visible_{name}"), &label, micros(&seen, quantile), Unit::Micros);
         if name == "p50" {
             let syncs = micros(&seen, quantile) / limits.sync_p50_us;
-            section.beside(format!("{syncs:.2} x append 4 KiB + fdatasync p50 (two are needed)"));
+            let needed = triggers + 1;
+            section
+                .beside(format!("{syncs:.2} x append 4 KiB + fdatasync p50 ({needed} are needed)"));
         }
     }
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {

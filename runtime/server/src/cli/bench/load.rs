@@ -8,7 +8,8 @@ pub(super) struct Load {
     pub(super) bytes: usize,
     /// Of one append.
     pub(super) records: usize,
-    /// Each record has a key of its own (8 bytes beside the value) and goes where that says.
+    /// Each record of a batch has a key of its own (8 bytes beside the value) and goes where that says.
+    /// All batches have the same keys.
     pub(super) keyed: bool,
 }
 
@@ -23,7 +24,7 @@ impl Load {
                 word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(at | 1);
                 *byte = b' ' + (word >> 58) as u8;
             }
-            let key = (nth << 32 | at).to_be_bytes();
+            let key = at.to_be_bytes();
             let key = self.keyed.then_some(key.as_slice());
             builder.push_new(timestamp, key, Some(&value), Headers::NONE);
         }

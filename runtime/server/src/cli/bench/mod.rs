@@ -1,6 +1,11 @@
 //! `millstream bench`: what this machine can do, and what the program makes of it, in one run. Drives the
-//! real parts in process, on real files; HTTP is not in the way. Keys: runtime/docs/bench.md.
+//! real parts in process, on real files; HTTP is in the way only where it is measured. Keys: runtime/docs/bench.md.
+mod burst;
 mod core;
+mod etl;
+mod growth;
+mod http;
+mod idle;
 mod latency;
 mod limits;
 mod load;
@@ -32,13 +37,13 @@ use crate::telemetry::{self, LogFormat};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  millstream bench                      all but neighbours and stuck-key, about a minute
+  millstream bench                      all but idle, neighbours and stuck-key: two minutes
   millstream bench pipeline             topic -> function -> topic, durable, exactly once
   millstream bench -o json latency      the last line is JSON, for programs
 
 The keys of the JSON are explained in runtime/docs/bench.md.")]
 pub struct BenchArgs {
-    /// What to measure [default: all but `neighbours` and `stuck-key`, which take minutes].
+    /// What to measure [default: all but `idle`, `neighbours` and `stuck-key`, which take minutes].
     #[command(subcommand)]
     what: Option<What>,
 
@@ -61,6 +66,9 @@ enum Output {
     Json,
 }
 
+/// Of the backlog of orders.
+const ETL_RECORDS: u64 = 800_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
 enum What {
     /// What the machine can do: sync latency, sequential write, memory.
@@ -70,7 +78,7 @@ enum What {
     /// A backlog through the identity function into a topic: 4 partitions, batches of 1,000, durable,
     /// exactly once.
     Pipeline {
-        /// Give each record a key: order per key, and the output spread by key.
+        /// Give each record one of 1,000 keys: order per key, and the output spread by key.
         #[arg(long)]
         keyed: bool,
         /// Records of the backlog at 100 bytes; at 1 KiB a fifth of it.
@@ -79,6 +87,32 @@ enum What {
     },
     /// From an append to its output being visible, at 1,000 records a second.
     Latency,
+    /// The same through three triggers, each reading what the one before puts out.
+    Chained,
+    /// Orders as JSON of 1 KiB, parsed, filtered and reshaped: what is left of the cores for the function.
+    Etl {
+        /// Records of the backlog.
+        #[arg(long, value_name = "N", default_value_t = ETL_RECORDS)]
+        records: u64,
+    },
+    /// A backlog through 64 partitions, 64 triggers, or in batches of 10,000, beside the usual shape.
+    Growth {
+        /// Records of each backlog.
+        #[arg(long, value_name = "N", default_value_t = pipeline::RECORDS)]
+        records: u64,
+    },
+    /// 1,000 triggers at rest, a record for each of them at once.
+    Burst {
+        #[arg(long, value_name = "N", default_value_t = 1_000)]
+        triggers: u64,
+    },
+    /// Appends over HTTP: NDJSON of 1,000 records by 8 connections, one record a request by 64.
+    Http,
+    /// A server with 10,000 triggers that have nothing to do: start, memory, CPU. Some 2 minutes.
+    Idle {
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        triggers: u64,
+    },
     /// Invocations of a function, nothing else.
     Sandbox,
     /// Where the time of a record goes, stage by stage.
@@ -131,6 +165,11 @@ async fn measure(args: &BenchArgs, folder: &Path) -> Result<Vec<Section>> {
         What::Log,
         What::Pipeline { keyed: false, records: pipeline::RECORDS },
         What::Latency,
+        What::Chained,
+        What::Etl { records: ETL_RECORDS },
+        What::Growth { records: pipeline::RECORDS },
+        What::Burst { triggers: 1_000 },
+        What::Http,
         What::Sandbox,
         What::Stages,
     ];
@@ -148,11 +187,23 @@ async fn one(what: What, limits: &Limits, folder: &Path) -> Result<Option<Sectio
         return Ok(None);
     }
     let rig = Rig::start(folder).await?;
+    if let What::Idle { triggers } = what {
+        let filled = idle::fill(&rig, triggers).await;
+        let data = rig.leave().await;
+        let section = filled.and_then(|()| idle::measure(&data, triggers));
+        rig::remove(&data)?;
+        return section.map(Some);
+    }
     let section = match what {
-        What::Limits => unreachable!("measured before"),
+        What::Limits | What::Idle { .. } => unreachable!("measured before"),
         What::Log => log::measure(&rig, limits).await,
         What::Pipeline { keyed, records } => pipeline::measure(&rig, limits, keyed, records).await,
         What::Latency => latency::measure(&rig, limits).await,
+        What::Chained => latency::chained(&rig, limits).await,
+        What::Etl { records } => etl::measure(&rig, limits, records).await,
+        What::Growth { records } => growth::measure(&rig, records).await,
+        What::Burst { triggers } => burst::measure(&rig, triggers).await,
+        What::Http => http::measure(&rig).await,
         What::Sandbox => sandbox::measure(&rig).await,
         What::Stages => stages::measure(&rig).await,
         What::Neighbours(setting) => neighbours::measure(&rig, setting).await,

@@ -314,9 +314,11 @@ async fn watch_busy(
     let mut triggers = vec![&busy];
     triggers.extend(hostile);
     let spent: Vec<f64> = triggers.iter().map(|trigger| cpu(trigger)).collect();
-    let (began, before, from) = (Instant::now(), Usage::now(), rig.count(&output).await?);
+    let (began, before, from) =
+        (Instant::now(), Usage::now(), rig.count(std::slice::from_ref(&output)).await?);
     tokio::time::sleep(Duration::from_secs(setting.seconds)).await;
-    let (used, until) = (Usage::now().since(before), rig.count(&output).await?);
+    let (used, until) =
+        (Usage::now().since(before), rig.count(std::slice::from_ref(&output)).await?);
     let time = began.elapsed().as_secs_f64();
     let metered = triggers.iter().zip(spent).map(|(trigger, spent)| (cpu(trigger) - spent) / time);
     let metered = metered.collect();

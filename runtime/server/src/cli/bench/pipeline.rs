@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use futures::future::try_join_all;
-use log_contract::PartitionId;
+use log_contract::{AppendBatch, PartitionId};
 use trigger::Ordering;
 
 use super::{
@@ -17,8 +17,26 @@ use crate::allocator::Allocator;
 
 /// Of the backlog at 100 bytes.
 pub(super) const RECORDS: u64 = 4_000_000;
-const PARTITIONS: u32 = 4;
 const BATCH: usize = 1_000;
+
+/// A backlog, and what it goes through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) function: &'static str,
+    /// Each from a topic of its own to one of its own.
+    pub(super) triggers: u32,
+    /// Of each topic.
+    pub(super) partitions: u32,
+    /// Records of an invocation, at most.
+    pub(super) batch: usize,
+    pub(super) keyed: bool,
+}
+
+impl Shape {
+    /// What the others are compared with.
+    pub(super) const USUAL: Self =
+        Self { function: "identity", triggers: 1, partitions: 4, batch: BATCH, keyed: false };
+}
 
 pub(super) async fn measure(
     rig: &Rig,
@@ -32,8 +50,8 @@ pub(super) async fn measure(
     rig.function("identity", IDENTITY).await?;
     for (name, bytes, share) in [("100b", 100, 1), ("1k", 1_024, 5)] {
         let load = Load { bytes, records: BATCH, keyed };
-        let appends = (records / share).div_ceil(BATCH as u64 * u64::from(PARTITIONS));
-        let run = one(rig, name, load, appends).await?;
+        let shape = Shape { keyed, ..Shape::USUAL };
+        let run = run(rig, name, shape, load, records / share).await?;
         let label = if name == "100b" { "records of 100 B" } else { "records of 1 KiB" };
         section.add(name, label, run.per_second, Unit::PerSecond);
         let mb = run.per_second * bytes as f64 / 1e6;
@@ -58,71 +76,107 @@ pub(super) async fn measure(
     Ok(section)
 }
 
-struct Run {
-    per_second: f64,
-    cores: f64,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Records read and done with.
+    pub(super) per_second: f64,
+    pub(super) cores: f64,
     /// Of the whole process, a record.
     allocations: f64,
-    /// From the trigger being there to its first output.
+    /// From the first trigger being put to its first output.
     first_us: f64,
 }
 
-/// The rate is counted from the first tenth on: starting is a figure of its own.
-async fn one(rig: &Rig, name: &str, load: Load, appends: u64) -> Result<Run> {
-    let source = rig.topic(&format!("in-{name}"), PARTITIONS).await?;
-    let output = rig.topic(&format!("out-{name}"), PARTITIONS).await?;
-    prefill(rig, &source, load, appends).await?;
-    let records = rig.count(&source).await?;
-    let ordering = if load.keyed { Ordering::Key } else { Ordering::Partition };
+/// The rate is counted from the first tenth on: starting is a figure of its own. At least so many records,
+/// the same batch again and again.
+pub(super) async fn run(
+    rig: &Rig,
+    name: &str,
+    shape: Shape,
+    load: Load,
+    records: u64,
+) -> Result<Run> {
+    let batch = load.batch(0, rig.app.clock.now());
+    through(rig, name, shape, &batch, records, |records| records).await
+}
+
+/// The same with a batch of the caller's; of so many records the function puts out `kept`.
+pub(super) async fn through(
+    rig: &Rig,
+    name: &str,
+    shape: Shape,
+    appended: &AppendBatch,
+    records: u64,
+    kept: impl Fn(u64) -> u64,
+) -> Result<Run> {
+    let Shape { function, triggers, partitions, batch, keyed } = shape;
+    let mut pairs = Vec::new();
+    for nth in 0..triggers {
+        let source = rig.topic(&format!("in-{name}-{nth}"), partitions).await?;
+        let output = rig.topic(&format!("out-{name}-{nth}"), partitions).await?;
+        pairs.push((source, output));
+    }
+    let each = appended.records.len() as u64;
+    let appends = records.div_ceil(each * u64::from(partitions) * u64::from(triggers));
+    let fills = pairs.iter().flat_map(|(source, _)| {
+        (0..partitions).map(|to| fill(rig, source, PartitionId(to), appended, appends, keyed))
+    });
+    try_join_all(fills).await?;
+    let (sources, outputs): (Vec<Topic>, Vec<Topic>) = pairs.into_iter().unzip();
+    let records = rig.count(&sources).await?;
+    let wanted = kept(records);
+    let ordering = if keyed { Ordering::Key } else { Ordering::Partition };
     let began = Instant::now();
-    let between = (&source, &output);
-    rig.trigger(&format!("copy-{name}"), between, "identity", (ordering, BATCH)).await?;
-    let first = at_least(rig, &output, 1).await?.0;
-    let (from, before) = at_least(rig, &output, records / 10).await?;
+    for (nth, between) in sources.iter().zip(&outputs).enumerate() {
+        rig.trigger(&format!("copy-{name}-{nth}"), between, function, (ordering, batch)).await?;
+    }
+    let first = at_least(rig, &outputs, 1).await?.0;
+    let (from, before) = at_least(rig, &outputs, wanted / 10).await?;
     let cpu = cpu_time();
     Allocator::begin_counting();
-    let until = rig.reaches(&output, records).await?;
+    let until = rig.reaches(&outputs, wanted).await?;
     let allocations = Allocator::end_counting();
     let time = (until - from).as_secs_f64();
-    let records = (records - before) as f64;
+    let counted = (wanted - before) as f64 * records as f64 / wanted as f64;
     Ok(Run {
-        per_second: records / time,
-        allocations: allocations as f64 / records,
+        per_second: counted / time,
+        allocations: allocations as f64 / counted,
         cores: (cpu_time() - cpu).as_secs_f64() / time,
         first_us: (first - began).as_secs_f64() * 1e6,
     })
 }
 
 /// When there were so many, and how many there were.
-async fn at_least(rig: &Rig, topic: &Topic, wanted: u64) -> Result<(Instant, u64)> {
+async fn at_least(rig: &Rig, topics: &[Topic], wanted: u64) -> Result<(Instant, u64)> {
     let began = Instant::now();
     loop {
-        let count = rig.count(topic).await?;
+        let count = rig.count(topics).await?;
         if count >= wanted {
             return Ok((Instant::now(), count));
         }
         anyhow::ensure!(
             began.elapsed().as_secs() < 60,
-            "`{}` has {count} records after a minute and {wanted} should be there",
-            topic.name
+            "there are {count} outputs after a minute and {wanted} should be there",
         );
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
 }
 
-/// As many appends to each partition.
-async fn prefill(rig: &Rig, topic: &Topic, load: Load, appends: u64) -> Result<()> {
-    let now = rig.app.clock.now();
-    let producers = (0..PARTITIONS).map(|to| async move {
-        for nth in 0..appends {
-            let batch = if load.keyed {
-                load.batch(nth * u64::from(PARTITIONS) + u64::from(to), now)
-            } else {
-                load.batch_for(PartitionId(to), now)
-            };
-            rig.append(topic, batch).await?;
-        }
-        anyhow::Ok(())
-    });
-    try_join_all(producers).await.map(drop)
+/// A producer's own: where there are keys, they say where a record goes.
+async fn fill(
+    rig: &Rig,
+    topic: &Topic,
+    to: PartitionId,
+    batch: &AppendBatch,
+    appends: u64,
+    keyed: bool,
+) -> Result<()> {
+    let mut batch = batch.clone();
+    if !keyed {
+        batch.partitions.push((0..batch.records.len(), to));
+    }
+    for _ in 0..appends {
+        rig.append(topic, batch.clone()).await?;
+    }
+    Ok(())
 }

@@ -56,10 +56,13 @@ impl Rig {
     }
 
     pub(super) async fn stop(self) -> Result<()> {
+        remove(&self.leave().await)
+    }
+
+    /// Stops, and leaves what was written there.
+    pub(super) async fn leave(self) -> PathBuf {
         self.app.stop(async {}).await;
-        drop(self.app);
-        std::fs::remove_dir_all(&self.folder)
-            .with_context(|| format!("remove `{}`", self.folder.display()))
+        self.folder
     }
 
     pub(super) fn log(&self) -> &Arc<dyn Log> {
@@ -137,33 +140,43 @@ impl Rig {
         appended.map(drop).with_context(|| format!("append to `{}`", topic.name))
     }
 
-    /// What a topic ever took.
-    pub(super) async fn count(&self, topic: &Topic) -> Result<u64> {
+    /// What topics ever took.
+    pub(super) async fn count(&self, topics: &[Topic]) -> Result<u64> {
         let mut count = 0;
-        for partition in 0..topic.partitions {
-            count += self.log().bounds(topic.partition(partition)).await?.end.0;
+        for topic in topics {
+            for partition in 0..topic.partitions {
+                count += self.log().bounds(topic.partition(partition)).await?.end.0;
+            }
         }
         Ok(count)
     }
 
-    /// Waits until a topic has taken so many records, not one more, and gives when.
-    pub(super) async fn reaches(&self, topic: &Topic, wanted: u64) -> Result<Instant> {
+    /// Waits until topics have taken so many records, not one more, and gives when.
+    pub(super) async fn reaches(&self, topics: &[Topic], wanted: u64) -> Result<Instant> {
         let mut moved = (Instant::now(), 0);
         loop {
-            let count = self.count(topic).await?;
+            let count = self.count(topics).await?;
             let now = Instant::now();
             if count >= wanted {
-                return if count == wanted { Ok(now) } else { Err(too_many(topic, count, wanted)) };
+                return if count == wanted {
+                    Ok(now)
+                } else {
+                    Err(too_many(topics, count, wanted))
+                };
             }
             if count > moved.1 {
                 moved = (now, count);
             }
             if now - moved.0 > PATIENCE {
-                bail!("`{}` has {count} of {wanted} records and no more come", topic.name);
+                bail!("{} has {count} of {wanted} records and no more come", names(topics));
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+pub(super) fn remove(folder: &Path) -> Result<()> {
+    std::fs::remove_dir_all(folder).with_context(|| format!("remove `{}`", folder.display()))
 }
 
 /// With the rig's policies: every failed record is tried five times, then it is a dead letter; a
@@ -205,8 +218,16 @@ pub(super) fn definition(
     })
 }
 
-fn too_many(topic: &Topic, count: u64, wanted: u64) -> anyhow::Error {
-    anyhow!("`{}` has {count} records and {wanted} are right: this is a bug", topic.name)
+fn too_many(topics: &[Topic], count: u64, wanted: u64) -> anyhow::Error {
+    anyhow!("{} has {count} records and {wanted} are right: this is a bug", names(topics))
+}
+
+fn names(topics: &[Topic]) -> String {
+    match topics {
+        [one] => format!("`{}`", one.name),
+        [first, .., last] => format!("`{}` to `{}`", first.name, last.name),
+        [] => "no topic".into(),
+    }
 }
 
 /// A temporary directory whose files are on a disk, if there is any.

@@ -17,7 +17,7 @@ use super::{
     rig::{IDENTITY, Rig},
 };
 
-const ENRICH: &[u8] = include_bytes!("../../../../../functions/built/enrich.wasm");
+pub(super) const ENRICH: &[u8] = include_bytes!("../../../../../functions/built/enrich.wasm");
 /// Of each measurement.
 const TIME: Duration = Duration::from_millis(1_500);
 

@@ -84,7 +84,7 @@ pub(super) async fn measure(rig: &Rig, setting: Setting) -> Result<Section> {
     let trigger = set_up(rig, &source, &output).await?;
     let records = Records { keys, fails: (FILL + before * rate).next_multiple_of(keys) };
     fill(rig, &source, &records).await?;
-    rig.reaches(&output, FILL).await?;
+    rig.reaches(std::slice::from_ref(&output), FILL).await?;
 
     let looks = Mutex::new(Vec::new());
     let (clock, began) = (&rig.app.clock, Instant::now());
@@ -101,7 +101,7 @@ pub(super) async fn measure(rig: &Rig, setting: Setting) -> Result<Section> {
     let work = async {
         let sent = send(rig, &source, &records, (rate, total), began);
         let ((), free) = tokio::try_join!(sent, repair)?;
-        rig.reaches(&output, total).await?;
+        rig.reaches(std::slice::from_ref(&output), total).await?;
         anyhow::Ok(free)
     };
     let free = tokio::select! {

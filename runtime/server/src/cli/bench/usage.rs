@@ -31,12 +31,26 @@ pub(super) fn cpu_time() -> Duration {
     of_stat(&fs::read_to_string("/proc/self/stat").unwrap_or_default())
 }
 
+/// The same of another process.
+pub(super) fn cpu_time_of(pid: u32) -> Duration {
+    of_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default())
+}
+
+/// What another process has in memory, files that it maps included, in bytes.
+pub(super) fn resident_of(pid: u32) -> u64 {
+    kib_of(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), "VmRSS:") << 10
+}
+
 /// What this process holds in memory of its own, in bytes: files that are mapped do not count.
 pub(super) fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = anonymous.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
+    kib_of(&status, "RssAnon:") << 10
+}
+
+fn kib_of(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0)
 }
 
 /// By the name of their threads.
