@@ -17,6 +17,8 @@ use crate::wire::{
     Malformed, Take, len_u32, put_string, put_u32, put_u64, put_varint, unzigzag, zigzag,
 };
 
+/// From this part of a frame on, records share its memory.
+const SHARED_FROM: usize = 4;
 const CUT: &str = "a record block is cut off";
 
 /// Neighbouring records of one partition, stamped alike.
@@ -68,7 +70,8 @@ impl<'a> Block<'a> {
         Offset(self.base.0.saturating_add(u64::from(self.count)))
     }
 
-    /// The records that are wanted, as a batch that shares `body` (which this block must lie in).
+    /// The records that are wanted, as a batch that shares `body` (which this block must lie in) unless
+    /// they are a small part of it: whoever keeps the batch keeps all that it shares.
     /// `None`: not even one fits.
     pub(crate) fn decode(
         &self,
@@ -106,7 +109,9 @@ impl<'a> Block<'a> {
             return Ok(None);
         }
         let bytes = self.bytes.get(begin..at).ok_or(Malformed(CUT))?;
-        let batch = RecordBatch::from_parts(entries, shared(body, bytes), self.attributes()?);
+        let is_small = bytes.len() < body.len() / SHARED_FROM;
+        let bytes = if is_small { Bytes::copy_from_slice(bytes) } else { shared(body, bytes) };
+        let batch = RecordBatch::from_parts(entries, bytes, self.attributes()?);
         batch.map(Some).map_err(|_| Malformed("a record does not lie in its block"))
     }
 

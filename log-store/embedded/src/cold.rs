@@ -11,6 +11,8 @@ use crate::{aligned::AlignedBuf, spare::Spare};
 const FRAME_BYTES: u64 = 160;
 /// A frame is about so large when it matters how many there are.
 const FRAME_BYTES_EXPECTED: usize = 256 << 10;
+/// Part of it that is for frames that were asked for again.
+const HOT: f64 = 0.2;
 
 /// See the module.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ impl Cold {
         let options = OptionsBuilder::new()
             .estimated_items_capacity((bytes_max / FRAME_BYTES_EXPECTED).max(16))
             .weight_capacity(bytes_max as u64)
+            // What is read once by each of many partitions, soon one after the other, is what it is for.
+            .hot_allocation(HOT)
             // In one piece, so that one large frame fits.
             .shards(1)
             .build()

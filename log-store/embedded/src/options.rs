@@ -23,7 +23,8 @@ pub struct Options {
     pub cold_bytes: usize,
     /// Requests that wait for the writer: 64 MiB. Whoever comes then waits before it is taken.
     pub queue_bytes: usize,
-    /// A frame takes no further request beyond so many bytes: 4 MiB.
+    /// A frame takes no further request beyond so many bytes: 1 MiB. Whoever reads one partition's
+    /// records reads and checks the frame that holds them.
     pub group_bytes: usize,
     /// All function state together, as it lies in memory: 1 GiB. Beyond, settlements that add to it
     /// are not applied.
@@ -46,7 +47,7 @@ impl Options {
             tail_bytes: 128 << 20,
             cold_bytes: 32 << 20,
             queue_bytes: 64 << 20,
-            group_bytes: 4 << 20,
+            group_bytes: 1 << 20,
             state_bytes_max: 1 << 30,
             on_fatal: Arc::new(end_process),
             observer: Arc::new(Unobserved),

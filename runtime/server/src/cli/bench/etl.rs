@@ -1,7 +1,11 @@
 //! What a stream's first function usually does: JSON of 1 KiB is parsed, filtered, reshaped, and written.
 //! How much of the cores goes to the function, and not to what is around it.
+use std::{sync::Arc, time::Instant};
+
+use ::sandbox::Function;
 use anyhow::Result;
-use log_contract::{AppendBatch, BatchBuilder, Headers, Timestamp};
+use futures::future::try_join_all;
+use log_contract::{AppendBatch, BatchBuilder, Headers, RecordBatch, Timestamp};
 
 use super::{
     limits::Limits,
@@ -22,17 +26,34 @@ pub(super) async fn measure(rig: &Rig, limits: &Limits, records: u64) -> Result<
     let orders = orders(rig.app.clock.now());
     let alone = invoke(rig, &function, &orders.records).await?.inside;
     let alone_ns = alone.as_nanos() as f64 / BATCH as f64;
+    let most = at_once(rig, &function, &orders.records, limits.cores).await?;
     let shape = Shape { function: "enrich", ..Shape::USUAL };
     let kept = |records: u64| records - records / CANCELLED as u64;
     let run = through(rig, "etl", shape, &orders, records, kept).await?;
-    section.add("alone", "the function alone: a record", alone_ns, Unit::Nanos);
+    section.add("alone", "the function alone, one core: a record", alone_ns, Unit::Nanos);
+    section.add("alone", "  all cores at once: records", most, Unit::PerSecond);
     section.add("etl", "records read", run.per_second, Unit::PerSecond);
-    let most = limits.cores as f64 * 1e9 / alone_ns;
     let ratio = run.per_second / most;
-    section.beside(format!("{ratio:.2} x what the cores can do with nothing around the function"));
-    section.add("of_alone", "  of the function alone, all cores", ratio, Unit::Times);
+    section.beside(format!("{ratio:.2} x what the cores do with nothing around the function"));
+    section.add("of_alone", "  of the function alone, all cores at once", ratio, Unit::Times);
+    let ratio = run.per_second * alone_ns / 1e9 / limits.cores as f64;
+    section.add("of_one_core", "  of the function on one core, by cores", ratio, Unit::Times);
     section.add("cores", "  cores used", run.cores, Unit::Times);
     Ok(section)
+}
+
+/// Records a second, with a guest on each core all the time: cores that share a unit of the machine are
+/// slower together than one of them alone.
+async fn at_once(
+    rig: &Rig,
+    function: &Arc<Function>,
+    batch: &RecordBatch,
+    cores: usize,
+) -> Result<f64> {
+    let began = Instant::now();
+    let callers = (0..cores).map(|_| invoke(rig, function, batch));
+    let calls: usize = try_join_all(callers).await?.iter().map(|taken| taken.calls).sum();
+    Ok((calls * batch.len()) as f64 / began.elapsed().as_secs_f64())
 }
 
 /// Orders with some twenty items.

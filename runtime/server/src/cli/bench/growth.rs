@@ -28,7 +28,8 @@ pub(super) async fn measure(rig: &Rig, records: u64) -> Result<Section> {
     ];
     let mut first = None;
     for (name, label, shape) in shapes {
-        let per_second = run(rig, name, shape, LOAD, records).await?.per_second;
+        let run = run(rig, name, shape, LOAD, records).await?;
+        let per_second = run.per_second;
         section.add(name, label, per_second, Unit::PerSecond);
         let usual = *first.get_or_insert(per_second);
         if name != "usual" {
@@ -36,6 +37,7 @@ pub(super) async fn measure(rig: &Rig, records: u64) -> Result<Section> {
             section.beside(format!("{ratio:.2} x the usual"));
             section.add(&format!("{name}_of_usual"), "  of the usual", ratio, Unit::Times);
         }
+        section.add(&format!("{name}_cores"), "  cores used", run.cores, Unit::Times);
     }
     Ok(section)
 }

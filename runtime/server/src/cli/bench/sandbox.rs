@@ -60,6 +60,7 @@ pub(super) struct Taken {
     pub(super) whole: Duration,
     /// From a fresh instance to nothing left of it, on the guest's thread.
     pub(super) inside: Duration,
+    pub(super) calls: usize,
 }
 
 /// How long a call with all of `batch` takes.
@@ -86,7 +87,8 @@ pub(super) async fn invoke(
         times.sort_unstable();
         times[times.len() / 2]
     };
-    Ok(Taken { whole: median(whole), inside: median(inside) })
+    let calls = whole.len();
+    Ok(Taken { whole: median(whole), inside: median(inside), calls })
 }
 
 fn call(batch: &RecordBatch) -> Call {
