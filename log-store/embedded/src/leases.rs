@@ -66,11 +66,21 @@ impl Inbox {
             if self.is_over.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(event) = self.lock().pop_front() {
+            if let Some(event) = self.pop() {
                 return Some(event);
             }
             changed.await;
         }
+    }
+
+    fn pop(&self) -> Option<MembershipEvent> {
+        let mut events = self.lock();
+        let event = events.pop_front();
+        if events.is_empty() {
+            // Most members get one event, and wait for ever for the next.
+            *events = VecDeque::new();
+        }
+        event
     }
 
     fn push(&self, event: MembershipEvent) {

@@ -124,7 +124,7 @@ impl Supervisor {
         self.context.tell(Kind::Resumed, trigger, None, "resumed".into());
         if let Some(running) = self.find(trigger) {
             for feed in running.feeds() {
-                if feed.words.send(Word::Release).await.is_err() {
+                if feed.words.send(Box::new(Word::Release)).await.is_err() {
                     // It has ended; the one after it holds nothing.
                 }
             }
@@ -313,7 +313,7 @@ impl Supervisor {
         let partition = feed.cell.partition;
         let gone = || ControlError::NotHeld { partition, why: "the lease went just now".into() };
         let (reply, answer) = oneshot::channel();
-        feed.words.send(Word::Move { to, reply }).await.map_err(|_| gone())?;
+        feed.words.send(Box::new(Word::Move { to, reply })).await.map_err(|_| gone())?;
         let answer = time::timeout(LANDING_MAX, answer).await;
         let answer = answer.map_err(|_| ControlError::StillBusy { waited: LANDING_MAX })?;
         match answer {

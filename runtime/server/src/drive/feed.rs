@@ -33,7 +33,7 @@ pub(super) struct FeedDriver {
     place: PartitionRef,
     orders: watch::Receiver<Orders>,
     width: watch::Receiver<usize>,
-    words: mpsc::Receiver<Word>,
+    words: mpsc::Receiver<Box<Word>>,
     /// What a feed that begins now begins with.
     progress: Progress,
     memo: Memo,
@@ -87,7 +87,7 @@ impl FeedDriver {
         context: Arc<Context>,
         running: Arc<RunningTrigger>,
         handle: Arc<FeedHandle>,
-        words: mpsc::Receiver<Word>,
+        words: mpsc::Receiver<Box<Word>>,
         lease: Lease,
         start: Progress,
     ) -> Option<Self> {
@@ -159,7 +159,7 @@ impl FeedDriver {
             () = self.context.let_go.cancelled() => (),
             // The trigger holds the sender and outlives its feeds.
             _ = self.orders.changed() => (),
-            Some(word) = self.words.recv() => match word {
+            Some(word) = self.words.recv() => match *word {
                 Word::Release => self.is_released = true,
                 Word::Move { to, reply } => self.moves.push((to, reply)),
             },
@@ -281,7 +281,7 @@ impl FeedDriver {
             Ok(()) = self.width.changed() => {
                 Wake::Event(Event::Width(*self.width.borrow_and_update()))
             },
-            Some(word) = self.words.recv() => Wake::Word(word),
+            Some(word) = self.words.recv() => Wake::Word(*word),
             () = self.handle.leave.cancelled(), if may_drain => Wake::Drain,
             () = self.running.ending.cancelled(), if may_drain => Wake::Drain,
             Ok(()) = self.orders.changed(), if may_drain => {

@@ -1,194 +1,284 @@
-//! The figures of triggers: counters that drivers raise, and a collector that reads the rest from the
-//! statuses at the scrape. Series go with their trigger. Never a figure that no metric page shows.
+//! The figures of triggers: plain numbers that drivers raise, and collectors that show them at the scrape,
+//! with what the statuses say. A trigger that rests costs a few hundred bytes here, so that there may be many.
+//! Series go with their trigger. Never a figure that no metric page shows.
 use super::board::Board;
+use dashmap::DashMap;
 use log_contract::{Clock, PartitionId, TriggerName};
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    core::{Collector, Desc},
-    proto::MetricFamily,
+    Opts, Registry,
+    core::{Collector, Desc, Describer as _},
+    proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use trigger::Counts;
 
-/// All series of all triggers.
-#[derive(Debug)]
-pub(super) struct Figures {
-    records_in: IntCounterVec,
-    records_out: IntCounterVec,
-    records_handled: IntCounterVec,
-    records_retried: IntCounterVec,
-    records_dead_lettered: IntCounterVec,
-    records_dropped: IntCounterVec,
-    records_lost: IntCounterVec,
-    batches: IntCounterVec,
-    invocations: IntCounterVec,
-    bisects: IntCounterVec,
-    invocation_seconds: HistogramVec,
-    cpu_seconds: prometheus::CounterVec,
-    width_wanted: IntGaugeVec,
-    width_allowed: IntGaugeVec,
+/// What is counted of each trigger, and how it reads it off a feed's counts.
+const COUNTERS: [(&str, &str, fn(&Counts) -> u64); 9] = [
+    ("records_in_total", "Records read from the source.", |it| it.records_in),
+    ("records_out_total", "Output records that became visible.", |it| it.records_out),
+    ("records_handled_total", "Records handled.", |it| it.records_handled),
+    ("records_retried_total", "Records handed out again.", |it| it.records_retried),
+    ("records_dead_lettered_total", "Records written to the dead-letter topic.", |it| {
+        it.dead_lettered.total()
+    }),
+    (
+        "records_dropped_total",
+        "Records that ended without a dead letter, as the trigger says.",
+        |it| it.dropped.total(),
+    ),
+    ("records_lost_total", "Offsets that retention took unread.", |it| it.records_lost),
+    ("batches_total", "Batches handed out for the first time.", |it| it.batches),
+    ("bisects_total", "Batches cut into halves.", |it| it.bisects),
+];
+const OUTCOMES: usize = 10;
+const INVOCATIONS: (&str, &str) = ("invocations_total", "Answers by outcome.");
+const CPU: (&str, &str) = ("invocation_cpu_seconds_total", "CPU time of invocations.");
+const WALL: (&str, &str) = ("invocation_seconds", "Wall time of invocations.");
+const WANTED: (&str, &str) = ("width_wanted", "Attempts at once that the lag asks for.");
+const ALLOWED: (&str, &str) = ("width_allowed", "Attempts at once that may run.");
+const SECONDS: [f64; 14] =
+    [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// All numbers of all triggers.
+#[derive(Debug, Default)]
+pub(super) struct Figures(DashMap<TriggerName, Arc<Numbers>>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    counters: [AtomicU64; COUNTERS.len()],
+    by_outcome: [AtomicU64; OUTCOMES],
+    cpu_nanos: AtomicU64,
+    wall_nanos: AtomicU64,
+    /// Invocations by wall time; the last is beyond all bounds.
+    by_wall: [AtomicU64; SECONDS.len() + 1],
+    wanted: AtomicU64,
+    allowed: AtomicU64,
 }
 
-/// The series of one trigger. Removed with it.
+/// The numbers of one trigger. Removed with it.
 #[derive(Debug)]
 pub(super) struct TriggerFigures {
     all: Arc<Figures>,
     trigger: TriggerName,
-    records_in: IntCounter,
-    records_out: IntCounter,
-    records_handled: IntCounter,
-    records_retried: IntCounter,
-    records_dead_lettered: IntCounter,
-    records_dropped: IntCounter,
-    records_lost: IntCounter,
-    batches: IntCounter,
-    bisects: IntCounter,
-    pub(super) invocation_seconds: prometheus::Histogram,
-    pub(super) cpu_seconds: prometheus::Counter,
-    pub(super) width_wanted: prometheus::IntGauge,
-    pub(super) width_allowed: prometheus::IntGauge,
+    numbers: Arc<Numbers>,
 }
-
-const TRIGGER: &[&str] = &["trigger"];
-const SECONDS: &[f64] =
-    &[0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 impl Figures {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Arc<Self>> {
-        let register = |collector: Box<dyn Collector>| registry.register(collector);
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let opts = Opts::new(format!("millstream_trigger_{name}_total"), help);
-            let counter = IntCounterVec::new(opts, labels)?;
-            register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauge = |name: &str, help: &str| {
-            let opts = Opts::new(format!("millstream_trigger_{name}"), help);
-            let gauge = IntGaugeVec::new(opts, TRIGGER)?;
-            register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let seconds = HistogramOpts::new(
-            "millstream_trigger_invocation_seconds",
-            "Wall time of invocations.",
-        );
-        let invocation_seconds = HistogramVec::new(seconds.buckets(SECONDS.to_vec()), TRIGGER)?;
-        register(Box::new(invocation_seconds.clone()))?;
-        let cpu = Opts::new(
-            "millstream_trigger_invocation_cpu_seconds_total",
-            "CPU time of invocations.",
-        );
-        let cpu_seconds = prometheus::CounterVec::new(cpu, TRIGGER)?;
-        register(Box::new(cpu_seconds.clone()))?;
-        Ok(Arc::new(Self {
-            records_in: counter("records_in", "Records read from the source.", TRIGGER)?,
-            records_out: counter("records_out", "Output records that became visible.", TRIGGER)?,
-            records_handled: counter("records_handled", "Records handled.", TRIGGER)?,
-            records_retried: counter("records_retried", "Records handed out again.", TRIGGER)?,
-            records_dead_lettered: counter(
-                "records_dead_lettered",
-                "Records written to the dead-letter topic.",
-                TRIGGER,
-            )?,
-            records_dropped: counter(
-                "records_dropped",
-                "Records that ended without a dead letter, as the trigger says.",
-                TRIGGER,
-            )?,
-            records_lost: counter("records_lost", "Offsets that retention took unread.", TRIGGER)?,
-            batches: counter("batches", "Batches handed out for the first time.", TRIGGER)?,
-            invocations: counter("invocations", "Answers by outcome.", &["trigger", "outcome"])?,
-            bisects: counter("bisects", "Batches cut into halves.", TRIGGER)?,
-            invocation_seconds,
-            cpu_seconds,
-            width_wanted: gauge("width_wanted", "Attempts at once that the lag asks for.")?,
-            width_allowed: gauge("width_allowed", "Attempts at once that may run.")?,
-        }))
+        let figures = Arc::<Self>::default();
+        registry.register(Box::new(Shown::of(Arc::clone(&figures))?))?;
+        Ok(figures)
     }
 
     pub(super) fn of(self: &Arc<Self>, trigger: &TriggerName) -> TriggerFigures {
-        let label = &[trigger.as_str()];
-        TriggerFigures {
-            all: Arc::clone(self),
-            trigger: trigger.clone(),
-            records_in: self.records_in.with_label_values(label),
-            records_out: self.records_out.with_label_values(label),
-            records_handled: self.records_handled.with_label_values(label),
-            records_retried: self.records_retried.with_label_values(label),
-            records_dead_lettered: self.records_dead_lettered.with_label_values(label),
-            records_dropped: self.records_dropped.with_label_values(label),
-            records_lost: self.records_lost.with_label_values(label),
-            batches: self.batches.with_label_values(label),
-            bisects: self.bisects.with_label_values(label),
-            invocation_seconds: self.invocation_seconds.with_label_values(label),
-            cpu_seconds: self.cpu_seconds.with_label_values(label),
-            width_wanted: self.width_wanted.with_label_values(label),
-            width_allowed: self.width_allowed.with_label_values(label),
-        }
+        let numbers = Arc::clone(&self.0.entry(trigger.clone()).or_default());
+        TriggerFigures { all: Arc::clone(self), trigger: trigger.clone(), numbers }
     }
 }
 
 impl TriggerFigures {
     /// Adds what a feed did between two looks at its counts.
     pub(super) fn add(&self, before: &Counts, now: &Counts) {
-        self.records_in.inc_by(now.records_in - before.records_in);
-        self.records_out.inc_by(now.records_out - before.records_out);
-        self.records_handled.inc_by(now.records_handled - before.records_handled);
-        self.records_retried.inc_by(now.records_retried - before.records_retried);
-        self.records_dead_lettered.inc_by(now.dead_lettered.total() - before.dead_lettered.total());
-        self.records_dropped.inc_by(now.dropped.total() - before.dropped.total());
-        self.records_lost.inc_by(now.records_lost - before.records_lost);
-        self.batches.inc_by(now.batches - before.batches);
-        self.bisects.inc_by(now.bisects - before.bisects);
+        for ((_, _, read), counter) in COUNTERS.iter().zip(&self.numbers.counters) {
+            raise(counter, read(now) - read(before));
+        }
         if now.invocations == before.invocations {
             return;
         }
         let pairs = now.invocations.by_outcome().zip(before.invocations.by_outcome());
-        for ((outcome, now), (_, before)) in pairs.filter(|((_, now), (_, before))| now != before) {
-            let labels = &[self.trigger.as_str(), outcome];
-            self.all.invocations.with_label_values(labels).inc_by(now - before);
+        for (((_, now), (_, before)), counter) in pairs.zip(&self.numbers.by_outcome) {
+            raise(counter, now - before);
         }
+    }
+
+    /// One invocation is over.
+    pub(super) fn spent(&self, wall: Duration, cpu: Duration) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        raise(&self.numbers.cpu_nanos, nanos(cpu));
+        raise(&self.numbers.wall_nanos, nanos(wall));
+        let bucket = SECONDS.partition_point(|bound| *bound < wall.as_secs_f64());
+        raise(&self.numbers.by_wall[bucket], 1);
+    }
+
+    pub(super) fn set_width(&self, wanted: usize, allowed: usize) {
+        self.numbers.wanted.store(wanted as u64, Ordering::Relaxed);
+        self.numbers.allowed.store(allowed as u64, Ordering::Relaxed);
     }
 
     /// The series go with the trigger, before another of its name may begin.
     pub(super) fn remove(&self) {
-        let label = &[self.trigger.as_str()];
-        let all = &self.all;
-        let counters = [
-            &all.records_in,
-            &all.records_out,
-            &all.records_handled,
-            &all.records_retried,
-            &all.records_dead_lettered,
-            &all.records_dropped,
-            &all.records_lost,
-            &all.batches,
-            &all.bisects,
-        ];
-        // Removing a series that is not there is no fault.
-        for counter in counters {
-            drop(counter.remove_label_values(label));
-        }
-        for (outcome, _) in Counts::default().invocations.by_outcome() {
-            drop(all.invocations.remove_label_values(&[self.trigger.as_str(), outcome]));
-        }
-        drop(all.invocation_seconds.remove_label_values(label));
-        drop(all.cpu_seconds.remove_label_values(label));
-        drop(all.width_wanted.remove_label_values(label));
-        drop(all.width_allowed.remove_label_values(label));
+        self.all.0.remove(&self.trigger);
     }
 }
 
+fn raise(counter: &AtomicU64, by: u64) {
+    if by > 0 {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+fn read(counter: &AtomicU64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "prometheus has no other numbers")]
+    let value = counter.load(Ordering::Relaxed) as f64;
+    value
+}
+
+/// All of it, as a metric page has it.
+struct Shown {
+    figures: Arc<Figures>,
+    descs: Vec<Desc>,
+}
+
+impl Shown {
+    fn of(figures: Arc<Figures>) -> prometheus::Result<Self> {
+        let all = COUNTERS.iter().map(|(name, help, _)| (*name, *help, TRIGGER));
+        let others = [CPU, WALL, WANTED, ALLOWED].map(|(name, help)| (name, help, TRIGGER));
+        let by_outcome: &[&str] = &["trigger", "outcome"];
+        let all = all.chain(others).chain([(INVOCATIONS.0, INVOCATIONS.1, by_outcome)]);
+        let descs = all.map(|(name, help, labels)| describe(name, help, labels));
+        Ok(Self { figures, descs: descs.collect::<prometheus::Result<_>>()? })
+    }
+}
+
+impl Collector for Shown {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // By name, so that a page is the same each time.
+        let all: BTreeMap<TriggerName, Arc<Numbers>> =
+            self.figures.0.iter().map(|it| (it.key().clone(), Arc::clone(it.value()))).collect();
+        let each = |show: &dyn Fn(&Numbers) -> Metric| -> Vec<Metric> {
+            let show = |(trigger, numbers): (&TriggerName, &Arc<Numbers>)| {
+                let mut metric = show(numbers);
+                metric.set_label(vec![label("trigger", trigger.as_str())]);
+                metric
+            };
+            all.iter().map(show).collect()
+        };
+        let mut pages: Vec<MetricFamily> = COUNTERS
+            .iter()
+            .enumerate()
+            .map(|(nth, (name, help, _))| {
+                let metrics = each(&|it| counter(read(&it.counters[nth])));
+                family(name, help, MetricType::COUNTER, metrics)
+            })
+            .collect();
+        let outcomes: Vec<&str> =
+            Counts::default().invocations.by_outcome().map(|(outcome, _)| outcome).collect();
+        let invocations = all.iter().flat_map(|(trigger, numbers)| {
+            let counted = outcomes.iter().zip(&numbers.by_outcome);
+            let counted = counted.map(|(outcome, number)| (outcome, read(number)));
+            counted.filter(|(_, number)| *number > 0.0).map(|(outcome, number)| {
+                let mut metric = counter(number);
+                metric
+                    .set_label(vec![label("outcome", outcome), label("trigger", trigger.as_str())]);
+                metric
+            })
+        });
+        let (counters, gauges) = (MetricType::COUNTER, MetricType::GAUGE);
+        pages.push(family(INVOCATIONS.0, INVOCATIONS.1, counters, invocations.collect()));
+        let cpu = each(&|it| counter(read(&it.cpu_nanos) / 1e9));
+        pages.push(family(CPU.0, CPU.1, counters, cpu));
+        pages.push(family(WALL.0, WALL.1, MetricType::HISTOGRAM, each(&histogram)));
+        let wanted = each(&|it| gauge(read(&it.wanted)));
+        pages.push(family(WANTED.0, WANTED.1, gauges, wanted));
+        let allowed = each(&|it| gauge(read(&it.allowed)));
+        pages.push(family(ALLOWED.0, ALLOWED.1, gauges, allowed));
+        pages
+    }
+}
+
+fn histogram(of: &Numbers) -> Metric {
+    let mut sum = 0;
+    let mut buckets = Vec::with_capacity(SECONDS.len());
+    for (bound, count) in SECONDS.iter().zip(&of.by_wall) {
+        sum += count.load(Ordering::Relaxed);
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(sum);
+        buckets.push(bucket);
+    }
+    let beyond = of.by_wall[SECONDS.len()].load(Ordering::Relaxed);
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(sum + beyond);
+    histogram.set_sample_sum(read(&of.wall_nanos) / 1e9);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    metric
+}
+
+fn counter(value: f64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value);
+    let mut metric = Metric::default();
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge(value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::default();
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut label = LabelPair::default();
+    label.set_name(name.into());
+    label.set_value(value.into());
+    label
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(full(name));
+    family.set_help(help.into());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn describe(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Desc> {
+    let opts = Opts::new(full(name), help);
+    opts.variable_labels(labels.iter().map(|label| (*label).into()).collect()).describe()
+}
+
+fn full(name: &str) -> String {
+    format!("millstream_trigger_{name}")
+}
+
+const TRIGGER: &[&str] = &["trigger"];
+const BY_PARTITION: &[&str] = &["trigger", "topic", "partition"];
+const LAG: (&str, &str) =
+    ("lag_records", "Records between the first that is not done and the end.");
+const AGE: (&str, &str) = ("lag_seconds", "Age of the oldest record that is not done.");
+const BUSY: (&str, &str) = ("width_busy", "Attempts that run now.");
+const OPEN: (&str, &str) = ("open_bytes", "Bytes fetched and not settled.");
+
 /// Lag and busy attempts, read when they are asked for.
-#[derive(Debug)]
 pub(super) struct Gauges {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     partitions_max: usize,
-    lag_records: IntGaugeVec,
-    lag_seconds: prometheus::GaugeVec,
-    busy: IntGaugeVec,
-    open_bytes: IntGaugeVec,
+    descs: [Desc; 4],
+}
+
+/// Of a trigger's partitions that have one label.
+#[derive(Default)]
+struct Lag {
+    records: u64,
+    seconds: f64,
 }
 
 impl Gauges {
@@ -198,32 +288,18 @@ impl Gauges {
         clock: Arc<dyn Clock>,
         partitions_max: usize,
     ) -> prometheus::Result<()> {
-        let opts = |name: &str, help: &str| Opts::new(format!("millstream_trigger_{name}"), help);
-        let by_partition = &["trigger", "topic", "partition"];
-        let lag = "Records between the first that is not done and the end.";
-        let age = "Age of the oldest record that is not done.";
-        let gauges = Self {
-            board,
-            clock,
-            partitions_max,
-            lag_records: IntGaugeVec::new(opts("lag_records", lag), by_partition)?,
-            lag_seconds: prometheus::GaugeVec::new(opts("lag_seconds", age), by_partition)?,
-            busy: IntGaugeVec::new(opts("width_busy", "Attempts that run now."), TRIGGER)?,
-            open_bytes: IntGaugeVec::new(
-                opts("open_bytes", "Bytes fetched and not settled."),
-                TRIGGER,
-            )?,
-        };
-        registry.register(Box::new(gauges))
+        let descs = [
+            describe(LAG.0, LAG.1, BY_PARTITION)?,
+            describe(AGE.0, AGE.1, BY_PARTITION)?,
+            describe(BUSY.0, BUSY.1, TRIGGER)?,
+            describe(OPEN.0, OPEN.1, TRIGGER)?,
+        ];
+        registry.register(Box::new(Self { board, clock, partitions_max, descs }))
     }
 
-    fn read(&self) {
-        self.lag_records.reset();
-        self.lag_seconds.reset();
-        self.busy.reset();
-        self.open_bytes.reset();
+    fn read(&self) -> [Vec<Metric>; 4] {
         let now = self.clock.now();
-        let mut by_trigger: HashMap<TriggerName, Vec<_>> = HashMap::new();
+        let mut by_trigger: BTreeMap<TriggerName, Vec<_>> = BTreeMap::new();
         self.board.each(|cell| {
             by_trigger.entry(cell.trigger.clone()).or_default().push((
                 Arc::clone(&cell.topic),
@@ -231,22 +307,43 @@ impl Gauges {
                 cell.look(now),
             ));
         });
+        let [mut lags, mut ages, mut busys, mut opens] = <[Vec<Metric>; 4]>::default();
         for (trigger, feeds) in by_trigger {
             let has_partitions = feeds.len() <= self.partitions_max;
+            let (mut busy, mut open) = (0, 0);
+            let mut lag: HashMap<(Arc<str>, String), Lag> = HashMap::new();
             for (topic, partition, seen) in feeds {
                 let number = partition_label(partition, has_partitions);
-                let labels = &[trigger.as_str(), topic.as_ref(), number.as_str()];
-                let lag = i64::try_from(seen.lag_records).unwrap_or(i64::MAX);
-                self.lag_records.with_label_values(labels).add(lag);
-                let age = self.lag_seconds.with_label_values(labels);
-                age.set(age.get().max(seen.lag_seconds));
-                let label = &[trigger.as_str()];
-                self.busy.with_label_values(label).add(i64::from(seen.busy));
-                let open = i64::try_from(seen.open_bytes).unwrap_or(i64::MAX);
-                self.open_bytes.with_label_values(label).add(open);
+                let lag = lag.entry((topic, number)).or_default();
+                lag.records += seen.lag_records;
+                lag.seconds = lag.seconds.max(seen.lag_seconds);
+                busy += u64::from(seen.busy);
+                open += seen.open_bytes as u64;
             }
+            for ((topic, partition), lag) in lag {
+                // In the order in which pages have them.
+                let labels = || {
+                    vec![
+                        label("partition", &partition),
+                        label("topic", &topic),
+                        label("trigger", trigger.as_str()),
+                    ]
+                };
+                lags.push(labelled(lag.records as f64, labels()));
+                ages.push(labelled(lag.seconds, labels()));
+            }
+            let labels = || vec![label("trigger", trigger.as_str())];
+            busys.push(labelled(busy as f64, labels()));
+            opens.push(labelled(open as f64, labels()));
         }
+        [lags, ages, busys, opens]
     }
+}
+
+fn labelled(value: f64, labels: Vec<LabelPair>) -> Metric {
+    let mut metric = gauge(value);
+    metric.set_label(labels);
+    metric
 }
 
 fn partition_label(partition: PartitionId, is_shown: bool) -> String {
@@ -255,19 +352,63 @@ fn partition_label(partition: PartitionId, is_shown: bool) -> String {
 
 impl Collector for Gauges {
     fn desc(&self) -> Vec<&Desc> {
-        let mut all = self.lag_records.desc();
-        all.extend(self.lag_seconds.desc());
-        all.extend(self.busy.desc());
-        all.extend(self.open_bytes.desc());
-        all
+        self.descs.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.read();
-        let mut all = self.lag_records.collect();
-        all.extend(self.lag_seconds.collect());
-        all.extend(self.busy.collect());
-        all.extend(self.open_bytes.collect());
-        all
+        let pages = [LAG, AGE, BUSY, OPEN].into_iter().zip(self.read());
+        let page = |((name, help), metrics)| family(name, help, MetricType::GAUGE, metrics);
+        pages.map(page).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(registry: &Registry) -> String {
+        let families = registry.gather();
+        prometheus::TextEncoder::new().encode_to_string(&families).expect("it is text")
+    }
+
+    #[test]
+    fn a_page_has_what_was_counted_and_nothing_of_who_has_gone() {
+        let registry = Registry::new();
+        let figures = Figures::register(&registry).expect("it registers");
+        let name = |text| TriggerName::parse(text).expect("a name");
+        let (one, two) = (figures.of(&name("one")), figures.of(&name("two")));
+        let mut now = Counts { records_in: 7, ..Counts::default() };
+        now.invocations.handled = 2;
+        one.add(&Counts::default(), &now);
+        for millis in [0, 3, 60_000] {
+            one.spent(Duration::from_millis(millis), Duration::from_millis(millis / 2));
+        }
+        one.set_width(3, 2);
+        let text = page(&registry);
+        for line in [
+            "# TYPE millstream_trigger_records_in_total counter",
+            "millstream_trigger_records_in_total{trigger=\"one\"} 7",
+            "millstream_trigger_records_in_total{trigger=\"two\"} 0",
+            "millstream_trigger_invocations_total{outcome=\"handled\",trigger=\"one\"} 2",
+            "millstream_trigger_invocation_seconds_bucket{trigger=\"one\",le=\"0.0001\"} 1",
+            "millstream_trigger_invocation_seconds_bucket{trigger=\"one\",le=\"30\"} 2",
+            "millstream_trigger_invocation_seconds_bucket{trigger=\"one\",le=\"+Inf\"} 3",
+            "millstream_trigger_invocation_seconds_sum{trigger=\"one\"} 60.003",
+            "millstream_trigger_invocation_cpu_seconds_total{trigger=\"one\"} 30.001",
+            "millstream_trigger_width_wanted{trigger=\"one\"} 3",
+            "millstream_trigger_width_allowed{trigger=\"one\"} 2",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("outcome=\"handled\",trigger=\"two\""));
+        one.remove();
+        drop(two);
+        let text = page(&registry);
+        assert!(!text.contains("one") && text.contains("{trigger=\"two\"} 0"), "{text}");
+    }
+
+    #[test]
+    fn each_outcome_has_its_place() {
+        assert_eq!(Counts::default().invocations.by_outcome().count(), OUTCOMES);
     }
 }

@@ -220,7 +220,7 @@ impl Drop for EndGuard {
 async fn drive(
     context: Arc<Context>,
     running: Arc<RunningTrigger>,
-    words: mpsc::Receiver<super::running::Word>,
+    words: mpsc::Receiver<Box<super::running::Word>>,
     lease: Lease,
     place: PartitionRef,
     handle: &Arc<FeedHandle>,

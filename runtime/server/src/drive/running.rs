@@ -70,7 +70,8 @@ pub(super) struct Joining {
 pub(super) struct FeedHandle {
     pub(super) cell: Arc<Cell>,
     pub(super) width: watch::Sender<usize>,
-    pub(super) words: mpsc::Sender<Word>,
+    /// Boxed, as a channel has room for 32 at once, and most feeds never get one.
+    pub(super) words: mpsc::Sender<Box<Word>>,
     /// Drain and give the lease back.
     pub(super) leave: CancellationToken,
     /// The lease is somebody else's already.
@@ -219,8 +220,7 @@ impl RunningTrigger {
         let wall = cost.wall.saturating_sub(cost.waited);
         self.spending.wall.fetch_add(micros(wall), Ordering::Relaxed);
         self.spending.cpu.fetch_add(micros(cost.cpu), Ordering::Relaxed);
-        self.figures.invocation_seconds.observe(cost.wall.as_secs_f64());
-        self.figures.cpu_seconds.inc_by(cost.cpu.as_secs_f64());
+        self.figures.spent(cost.wall, cost.cpu);
     }
 
     /// Returns when every feed obeys the orders of this revision, or a later one, or has ended.

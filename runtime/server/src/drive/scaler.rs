@@ -241,9 +241,7 @@ fn grant(context: &Context, looked: &Looked, width: usize) {
         context.tell(Kind::Scaled, &running.name, None, format!("{before} → {allowed}: {reason}"));
     }
     running.gate.set_width(allowed);
-    let gauge = |width: usize| i64::try_from(width).unwrap_or(i64::MAX);
-    running.figures.width_wanted.set(gauge(decision.wanted));
-    running.figures.width_allowed.set(gauge(allowed));
+    running.figures.set_width(decision.wanted, allowed);
     for (feed, width) in feeds.iter().zip(widths) {
         feed.width.send_if_modified(|now| std::mem::replace(now, width) != width);
     }
