@@ -117,6 +117,15 @@ enum What {
     Sandbox,
     /// Where the time of a record goes, stage by stage.
     Stages,
+    /// One stage, so many times, and nothing else: for whoever counts instructions.
+    #[command(hide = true)]
+    Repeat {
+        #[arg(value_enum)]
+        stage: stages::Stage,
+        /// Each with 1,000 records of 100 B.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        rounds: u64,
+    },
     /// What a trigger keeps of the cores, and its latency, beside hostile functions: some 3 minutes.
     Neighbours(neighbours::Setting),
     /// What a key that fails for a minute costs the other keys: some 2 minutes.
@@ -148,6 +157,12 @@ async fn measure(args: &BenchArgs, folder: &Path) -> Result<Vec<Section>> {
     }
     if rig::is_in_memory(folder) {
         say(&mut io::stderr(), "the data lies in memory: syncs cost nothing; give --data");
+    }
+    if let Some(What::Repeat { stage, rounds }) = args.what {
+        let rig = Rig::start(folder).await?;
+        let repeated = stages::repeat(&rig, stage, rounds).await;
+        rig.stop().await?;
+        return repeated.map(|()| Vec::new());
     }
     let mut done = Vec::new();
     let mut show = |section: Section| {
@@ -195,7 +210,7 @@ async fn one(what: What, limits: &Limits, folder: &Path) -> Result<Option<Sectio
         return section.map(Some);
     }
     let section = match what {
-        What::Limits | What::Idle { .. } => unreachable!("measured before"),
+        What::Limits | What::Idle { .. } | What::Repeat { .. } => unreachable!("measured before"),
         What::Log => log::measure(&rig, limits).await,
         What::Pipeline { keyed, records } => pipeline::measure(&rig, limits, keyed, records).await,
         What::Latency => latency::measure(&rig, limits).await,

@@ -91,6 +91,21 @@ pub(super) async fn invoke(
     Ok(Taken { whole: median(whole), inside: median(inside), calls })
 }
 
+/// So many calls with all of `batch`, one after the other.
+pub(super) async fn repeat(
+    rig: &Rig,
+    function: &Arc<Function>,
+    batch: &RecordBatch,
+    calls: u64,
+) -> Result<()> {
+    let call = call(batch);
+    for _ in 0..calls {
+        let invoked = rig.app.sandbox.invoke(function, call.clone()).await;
+        anyhow::ensure!(invoked.result.is_ok(), "the function was not run: {:?}", invoked.result);
+    }
+    Ok(())
+}
+
 fn call(batch: &RecordBatch) -> Call {
     let outputs = OutputTopics { default: Some(TopicId(1)), ..OutputTopics::default() };
     let environment: Arc<Environment> = Arc::new([]);

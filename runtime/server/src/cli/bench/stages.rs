@@ -14,13 +14,26 @@ use super::{
     load::Load,
     report::{Section, Unit},
     rig::{IDENTITY, Rig, Topic},
-    sandbox::invoke,
+    sandbox::{self, invoke},
 };
+
+/// One of the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Stage {
+    Append,
+    Read,
+    Core,
+    CoreByKey,
+    Call,
+    Settle,
+}
 
 /// Answers at its first record and looks at no other, so what is left is handing them over.
 const FAILS_WHOLE: &[u8] = include_bytes!("../../../../../functions/built/fails-whole.wasm");
 const LOAD: Load = Load { bytes: 100, records: 1_000, keyed: false };
 const ROUNDS: u64 = 1_000;
+/// Of the core alone.
+const PAGES: u64 = 5_000;
 
 pub(super) async fn measure(rig: &Rig) -> Result<Section> {
     let about = "nanoseconds a record, each stage alone, batches of 1,000 x 100 B";
@@ -30,14 +43,14 @@ pub(super) async fn measure(rig: &Rig) -> Result<Section> {
     let output = rig.topic("out", 1).await?;
     let page = LOAD.batch_for(PartitionId(0), now);
 
-    let append = append(rig, &topic, now).await?;
+    let append = append(rig, &topic, now, ROUNDS).await?;
     section.add("append", "append: frame, journal, sync", append, Unit::Nanos);
-    let read = read(rig, &topic).await?;
+    let read = read(rig, &topic, ROUNDS).await?;
     section.add("read", "read: find, check, decode", read, Unit::Nanos);
-    let core = core::measure(&page.records, Ordering::Partition);
+    let core = core::measure(&page.records, Ordering::Partition, PAGES);
     section.add("core", "decide: batch, settle (ordering: partition)", core, Unit::Nanos);
     let keyed = Load { keyed: true, ..LOAD }.batch(0, now).records;
-    let by_key = core::measure(&keyed, Ordering::Key);
+    let by_key = core::measure(&keyed, Ordering::Key, PAGES);
     section.add("core_by_key", "  the same with ordering: key", by_key, Unit::Nanos);
 
     let identity = rig.function("identity", IDENTITY).await?;
@@ -47,7 +60,7 @@ pub(super) async fn measure(rig: &Rig) -> Result<Section> {
     section.add("sandbox_in", "sandbox: start an instance, hand records over", into, Unit::Nanos);
     section.add("sandbox_out", "sandbox: guest, gather outputs", whole - into, Unit::Nanos);
 
-    let settle = settle(rig, &topic, &output, &page.records).await?;
+    let settle = settle(rig, &topic, &output, &page.records, (ROUNDS, 1_000)).await?;
     section.add("settle", "settle: outputs and progress, journal, sync", settle, Unit::Nanos);
     let sum = read + core + whole + settle;
     section.add("sum", "read + decide + sandbox + settle", sum, Unit::Nanos);
@@ -59,16 +72,57 @@ fn nanos(batch: Duration) -> f64 {
     batch.as_nanos() as f64 / LOAD.records as f64
 }
 
-async fn append(rig: &Rig, topic: &Topic, now: log_contract::Timestamp) -> Result<f64> {
-    let batch = LOAD.batch_for(PartitionId(0), now);
-    let began = Instant::now();
-    for _ in 0..ROUNDS {
-        rig.append(topic, batch.clone()).await?;
+/// One of them, `rounds` times a batch of 1,000 records of 100 B, and nothing else: for whoever counts
+/// instructions, as those of twice as many rounds less those of one are the rounds' own.
+pub(super) async fn repeat(rig: &Rig, stage: Stage, rounds: u64) -> Result<()> {
+    let now = rig.app.clock.now();
+    let page = LOAD.batch_for(PartitionId(0), now);
+    match stage {
+        Stage::Append => drop(append(rig, &rig.topic("in", 1).await?, now, rounds).await?),
+        Stage::Read => {
+            // Each page again and again: what is written must not count.
+            let topic = rig.topic("in", 1).await?;
+            append(rig, &topic, now, 1).await?;
+            for _ in 0..rounds {
+                read(rig, &topic, 1).await?;
+            }
+        }
+        Stage::Core => drop(core::measure(&page.records, Ordering::Partition, rounds)),
+        Stage::CoreByKey => {
+            let keyed = Load { keyed: true, ..LOAD }.batch(0, now).records;
+            core::measure(&keyed, Ordering::Key, rounds);
+        }
+        Stage::Call => {
+            let identity = rig.function("identity", IDENTITY).await?;
+            sandbox::repeat(rig, &identity, &page.records, rounds).await?;
+        }
+        Stage::Settle => {
+            let topics = (rig.topic("in", 1).await?, rig.topic("out", 1).await?);
+            // Enough for a step of one record each: filling the source must not count.
+            append(rig, &topics.0, now, 1).await?;
+            anyhow::ensure!(rounds <= LOAD.records as u64, "at most {} rounds", LOAD.records);
+            settle(rig, &topics.0, &topics.1, &page.records, (rounds, 1)).await?;
+        }
     }
-    Ok(nanos(began.elapsed()) / ROUNDS as f64)
+    Ok(())
 }
 
-async fn read(rig: &Rig, topic: &Topic) -> Result<f64> {
+async fn append(
+    rig: &Rig,
+    topic: &Topic,
+    now: log_contract::Timestamp,
+    rounds: u64,
+) -> Result<f64> {
+    let batch = LOAD.batch_for(PartitionId(0), now);
+    let began = Instant::now();
+    for _ in 0..rounds {
+        rig.append(topic, batch.clone()).await?;
+    }
+    Ok(nanos(began.elapsed()) / rounds as f64)
+}
+
+/// All of a topic that has so many batches.
+async fn read(rig: &Rig, topic: &Topic, batches: u64) -> Result<f64> {
     let budget = ReadBudget { records_max: 1_000, bytes_max: 8 << 20, wait_max: Duration::ZERO };
     let began = Instant::now();
     let (mut from, mut records) = (Offset(0), 0);
@@ -80,28 +134,34 @@ async fn read(rig: &Rig, topic: &Topic) -> Result<f64> {
             break;
         }
     }
-    anyhow::ensure!(records as u64 == ROUNDS * 1_000, "{records} records came back");
+    anyhow::ensure!(records as u64 == batches * 1_000, "{records} records came back");
     Ok(began.elapsed().as_nanos() as f64 / records as f64)
 }
 
-/// Each settlement moves the position and appends a batch.
-async fn settle(rig: &Rig, source: &Topic, output: &Topic, batch: &RecordBatch) -> Result<f64> {
+/// Each settlement moves the position by a step and appends a batch.
+async fn settle(
+    rig: &Rig,
+    source: &Topic,
+    output: &Topic,
+    batch: &RecordBatch,
+    (rounds, step): (u64, u64),
+) -> Result<f64> {
     let cursor = CursorName::parse("stages")?;
     let mut membership = rig.log().join(&cursor, &[source.id]).await?;
     let lease = lease(membership.as_mut()).await?;
     let began = Instant::now();
-    for nth in 1..=ROUNDS {
+    for nth in 1..=rounds {
         let span = Span::from(batch.clone());
         let settlement = Settlement {
             outputs: vec![Output { topic: output.id, span }],
             state: Vec::new(),
-            progress: vec![Progress::at(Offset(nth * 1_000))],
+            progress: vec![Progress::at(Offset(nth * step))],
             memo: Memo::default(),
             rewind: false,
         };
         rig.log().settle(&lease, settlement).await.context("settle")?;
     }
-    Ok(nanos(began.elapsed()) / ROUNDS as f64)
+    Ok(nanos(began.elapsed()) / rounds as f64)
 }
 
 async fn lease(membership: &mut dyn log_contract::Membership) -> Result<Lease> {
