@@ -1,6 +1,12 @@
-//! `millstream`, as it is shipped: the same `main`, in a place where the tests find it.
+//! `millstream`, as it is shipped: the same `main` and allocator, in a place where the tests find it.
 use std::process::ExitCode;
 
+use server::allocator::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 fn main() -> ExitCode {
+    Allocator::keep_freed_pages();
     server::cli::main()
 }
