@@ -16,6 +16,10 @@ pub struct Options {
     /// Further arguments of `serve`.
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// Another program than [`binary`].
+    pub binary: Option<PathBuf>,
+    /// For a start, if it may take longer than [`crate::wait::DEADLINE`].
+    pub start_within: Option<Duration>,
 }
 
 /// Killed when dropped; its directory goes with it.
@@ -70,6 +74,11 @@ impl Server {
         self.child.as_ref().map_or(0, Child::id)
     }
 
+    /// False: it ended by itself, or was ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// All that it wrote to standard error, over all its lives.
     #[must_use]
     pub fn log(&self) -> String {
@@ -82,7 +91,7 @@ impl Server {
         assert!(self.child.is_none(), "it runs already");
         self.starts += 1;
         let log = File::create(self.log_file(self.starts)).expect("the log's file");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(self.options.binary.clone().unwrap_or_else(binary));
         command
             .arg("serve")
             .arg("--data")
@@ -123,7 +132,7 @@ impl Server {
     }
 
     async fn wait_for_base(&mut self) -> Result<String> {
-        let end = Instant::now() + crate::wait::DEADLINE;
+        let end = Instant::now() + self.options.start_within.unwrap_or(crate::wait::DEADLINE);
         loop {
             let log = std::fs::read_to_string(self.log_file(self.starts)).unwrap_or_default();
             if let Some(at) = log.find("http://127.0.0.1:") {
