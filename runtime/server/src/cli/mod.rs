@@ -49,7 +49,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let done = match Cli::parse_from(args).command {
+    let command = Cli::parse_from(args).command;
+    raise_open_files();
+    let done = match command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -65,6 +67,15 @@ fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The journal has a file for every 64 MiB, and shells give a process 1,024 where the system would give it many
+/// more. Where it may not be raised, what does not open says so.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // No log lines yet, and nothing is lost.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 #[cfg(test)]

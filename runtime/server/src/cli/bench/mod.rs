@@ -11,6 +11,8 @@ mod limits;
 mod load;
 mod log;
 mod neighbours;
+#[cfg(feature = "peers")]
+mod peers;
 mod pipeline;
 mod report;
 mod rig;
@@ -37,13 +39,14 @@ use crate::telemetry::{self, LogFormat};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  millstream bench                      all but idle, neighbours and stuck-key: two minutes
+  millstream bench                      all but idle, neighbours, stuck-key and peers: two minutes
   millstream bench pipeline             topic -> function -> topic, durable, exactly once
   millstream bench -o json latency      the last line is JSON, for programs
 
 The keys of the JSON are explained in runtime/docs/bench.md.")]
 pub struct BenchArgs {
-    /// What to measure [default: all but `idle`, `neighbours` and `stuck-key`, which take minutes].
+    /// What to measure [default: all but `idle`, `neighbours` and `stuck-key`, which take minutes, and
+    /// `peers`, which needs other servers].
     #[command(subcommand)]
     what: Option<What>,
 
@@ -130,6 +133,10 @@ enum What {
     Neighbours(neighbours::Setting),
     /// What a key that fails for a minute costs the other keys: some 2 minutes.
     StuckKey(stuck_key::Setting),
+    /// The work of `pipeline` done by plain consumer programs on NATS JetStream and Redis Streams, which
+    /// must be installed, beside ours. Their clients are in a build of their own:
+    /// cargo run --release --features peers -- bench peers
+    Peers,
 }
 
 /// Runs what was asked for and prints it.
@@ -163,6 +170,9 @@ async fn measure(args: &BenchArgs, folder: &Path) -> Result<Vec<Section>> {
         let repeated = stages::repeat(&rig, stage, rounds).await;
         rig.stop().await?;
         return repeated.map(|()| Vec::new());
+    }
+    if args.what == Some(What::Peers) {
+        check_peers()?;
     }
     let mut done = Vec::new();
     let mut show = |section: Section| {
@@ -223,9 +233,30 @@ async fn one(what: What, limits: &Limits, folder: &Path) -> Result<Option<Sectio
         What::Stages => stages::measure(&rig).await,
         What::Neighbours(setting) => neighbours::measure(&rig, setting).await,
         What::StuckKey(setting) => stuck_key::measure(&rig, setting).await,
+        #[cfg(feature = "peers")]
+        What::Peers => peers::measure(&rig, folder).await,
+        #[cfg(not(feature = "peers"))]
+        What::Peers => unreachable!("refused before"),
     };
     rig.stop().await?;
     section.map(Some)
+}
+
+/// Says what is missing before anything is measured.
+#[cfg(feature = "peers")]
+fn check_peers() -> Result<()> {
+    for missing in peers::Peers::find()?.missing() {
+        say(&mut io::stderr(), &missing);
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "peers"))]
+fn check_peers() -> Result<()> {
+    anyhow::bail!(
+        "this build is without the clients of other servers; \
+         run `cargo run --release --features peers -- bench peers`"
+    )
 }
 
 /// Whoever closed the pipe does not want to hear it.

@@ -17,7 +17,8 @@ use crate::allocator::Allocator;
 
 /// Of the backlog at 100 bytes.
 pub(super) const RECORDS: u64 = 4_000_000;
-const BATCH: usize = 1_000;
+pub(super) const BATCH: usize = 1_000;
+pub(super) const PARTITIONS: u32 = 4;
 
 /// A backlog, and what it goes through.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +35,13 @@ pub(super) struct Shape {
 
 impl Shape {
     /// What the others are compared with.
-    pub(super) const USUAL: Self =
-        Self { function: "identity", triggers: 1, partitions: 4, batch: BATCH, keyed: false };
+    pub(super) const USUAL: Self = Self {
+        function: "identity",
+        triggers: 1,
+        partitions: PARTITIONS,
+        batch: BATCH,
+        keyed: false,
+    };
 }
 
 pub(super) async fn measure(
@@ -74,6 +80,12 @@ pub(super) async fn measure(
         );
     }
     Ok(section)
+}
+
+/// Records of 100 bytes without keys in the usual shape: what stands beside other systems.
+pub(super) async fn plain(rig: &Rig) -> Result<Run> {
+    rig.function("identity", IDENTITY).await?;
+    run(rig, "100b", Shape::USUAL, Load { bytes: 100, records: BATCH, keyed: false }, RECORDS).await
 }
 
 #[derive(Clone, Copy, Debug)]

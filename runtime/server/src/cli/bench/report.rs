@@ -55,6 +55,7 @@ impl Unit {
 
     fn show(self, value: f64) -> String {
         match self {
+            _ if !value.is_finite() => "-".to_owned(),
             Self::Micros if value >= 10_000.0 => format!("{:.1} ms", value / 1_000.0),
             Self::Micros => format!("{value:.0} us"),
             Self::Nanos if value >= 100.0 => format!("{value:.0} ns"),
@@ -173,6 +174,7 @@ mod tests {
             (Unit::Micros, 31_400.0, "31.4 ms"),
             (Unit::Nanos, 6.84, "6.8 ns"),
             (Unit::Times, 1.3, "1.30 x"),
+            (Unit::Times, f64::NAN, "-"),
         ] {
             assert_eq!(unit.show(value), shown);
         }

@@ -1,5 +1,5 @@
 //! What this process, its guests and the machine used, as Linux counts it. 0 where it does not.
-use std::{fs, time::Duration};
+use std::{fmt::Display, fs, time::Duration};
 
 /// CPU time so far. Two of them tell what was used in between.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,12 +28,12 @@ impl Usage {
 
 /// CPU time of this process so far, all threads.
 pub(super) fn cpu_time() -> Duration {
-    of_stat(&fs::read_to_string("/proc/self/stat").unwrap_or_default())
+    cpu_time_of("self")
 }
 
-/// The same of another process.
-pub(super) fn cpu_time_of(pid: u32) -> Duration {
-    of_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default())
+/// That of a process by its id.
+pub(super) fn cpu_time_of(process: impl Display) -> Duration {
+    of_stat(&fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default())
 }
 
 /// What another process has in memory, files that it maps included, in bytes.
