@@ -19,8 +19,11 @@ use std::{
 };
 use trigger::Counts;
 
-/// What is counted of each trigger, and how it reads it off a feed's counts.
-const COUNTERS: [(&str, &str, fn(&Counts) -> u64); 9] = [
+/// A name, a help text, and how the number is read off a feed's counts.
+type Counted = (&'static str, &'static str, fn(&Counts) -> u64);
+
+/// What is counted of each trigger.
+const COUNTERS: [Counted; 9] = [
     ("records_in_total", "Records read from the source.", |it| it.records_in),
     ("records_out_total", "Output records that became visible.", |it| it.records_out),
     ("records_handled_total", "Records handled.", |it| it.records_handled),

@@ -82,12 +82,6 @@ pub(super) async fn measure(
     Ok(section)
 }
 
-/// Records of 100 bytes without keys in the usual shape: what stands beside other systems.
-pub(super) async fn plain(rig: &Rig) -> Result<Run> {
-    rig.function("identity", IDENTITY).await?;
-    run(rig, "100b", Shape::USUAL, Load { bytes: 100, records: BATCH, keyed: false }, RECORDS).await
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     /// Records read and done with.

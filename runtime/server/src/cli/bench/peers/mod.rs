@@ -13,12 +13,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     server::Program,
-    trial::{RECORDS, Trial},
+    trial::{LOAD, RECORDS, Trial},
 };
 use super::{
     pipeline,
     report::{Section, Unit},
-    rig::Rig,
+    rig::{IDENTITY, Rig},
 };
 
 /// A system that does the same work, if it is installed.
@@ -110,7 +110,9 @@ async fn all(rig: &Rig, folder: &Path) -> Result<Section> {
         }
         None => Vec::new(),
     };
-    let ours = pipeline::plain(rig).await?;
+    rig.function("identity", IDENTITY).await?;
+    let usual = pipeline::Shape::USUAL;
+    let ours = pipeline::run(rig, "100b", usual, LOAD, pipeline::RECORDS).await?;
 
     let beside: Vec<_> = peers.all().into_iter().filter_map(Peer::described).collect();
     let about = format!(

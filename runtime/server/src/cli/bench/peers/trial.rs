@@ -20,6 +20,8 @@ use crate::cli::bench::{
 /// Of a backlog. Divides by consumers and batches.
 pub(super) const RECORDS: u64 = 200_000;
 pub(super) const BATCH: usize = pipeline::BATCH;
+/// A batch of it, ours and theirs.
+pub(super) const LOAD: Load = Load { bytes: 100, records: BATCH, keyed: false };
 /// How many read at once, each a stream of its own: one, and as many as our pipeline has partitions.
 pub(super) const CONSUMERS: [u32; 2] = [1, pipeline::PARTITIONS];
 /// What one trial may take, with filling its backlog: many times what it takes on a slow machine.
@@ -38,8 +40,7 @@ pub(super) struct Trial {
 
 /// Values to fill a backlog with, one batch of them.
 pub(super) fn values() -> Vec<Bytes> {
-    let load = Load { bytes: 100, records: BATCH, keyed: false };
-    let batch = load.batch(0, Timestamp(0));
+    let batch = LOAD.batch(0, Timestamp(0));
     let values = batch.records.records().filter_map(|record| record.value);
     values.map(Bytes::copy_from_slice).collect()
 }
