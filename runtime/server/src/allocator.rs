@@ -18,12 +18,12 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// `mi_option_purge_delay`: the position in an enumeration of C that the bindings do not carry.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-/// Milliseconds; large areas are kept ten times as long. Long enough for a stream with pauses, short enough
+/// Milliseconds. Long enough for a stream with pauses, short enough
 /// that a burst's memory is not held for ever.
 const KEPT_FOR: c_long = 10_000;
 
 impl Allocator {
-    /// Freed pages go back to the system after 10 s instead of 10 ms, areas of many after 100 s. To be said
+    /// Freed pages go back to the system after 10 s instead of 1 s, areas of many later still. To be said
     /// first thing; an environment variable (`MIMALLOC_PURGE_DELAY`, milliseconds) wins.
     pub fn keep_freed_pages() {
         if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn the_option_is_the_one_that_is_meant() {
-        // Its neighbours in the table are 0 or 1, and what is of another kind has another default.
+        // No other option of the table has this default.
         let before = delay();
-        assert!(before == 10 || std::env::var_os("MIMALLOC_PURGE_DELAY").is_some(), "{before}");
+        assert!(before == 1_000 || std::env::var_os("MIMALLOC_PURGE_DELAY").is_some(), "{before}");
         Allocator::keep_freed_pages();
         assert!(delay() == KEPT_FOR || std::env::var_os("MIMALLOC_PURGE_DELAY").is_some());
     }
