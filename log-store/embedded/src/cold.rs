@@ -11,8 +11,9 @@ use crate::{aligned::AlignedBuf, spare::Spare};
 const FRAME_BYTES: u64 = 160;
 /// A frame is about so large when it matters how many there are.
 const FRAME_BYTES_EXPECTED: usize = 256 << 10;
-/// Part of it that is for frames that were asked for again.
-const HOT: f64 = 0.2;
+/// Part of it that is for frames that were asked for again. A frame that is larger than this part is not
+/// kept at all, so the largest request (16 MiB, and what joins it) must fit.
+const HOT: f64 = 0.6;
 
 /// See the module.
 #[derive(Debug)]
@@ -115,6 +116,14 @@ mod tests {
         assert!(cold.frames.weight() <= 1 << 20);
         assert!(cold.spare.bytes() <= 1 << 20);
         assert!(first.iter().all(|byte| *byte == 1), "a reader keeps its frame");
+    }
+
+    #[test]
+    fn the_largest_frame_of_one_request_is_kept() {
+        let cold = Cold::new(32 << 20, Arc::new(Spare::new(32 << 20)));
+        let body = frame(&cold, 1, 16 << 20);
+        let kept = cold.get(1).expect("there is room for it");
+        assert_eq!(kept.as_ptr(), body.as_ptr());
     }
 
     #[test]

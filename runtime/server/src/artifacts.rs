@@ -3,12 +3,17 @@ use bytes::Bytes;
 use log_contract::{BlobError, Blobs, Digest};
 use sandbox::{AdmitError, Admitted, Function, LoadError, Sandbox};
 use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The bytes in the store and what the sandbox made of them.
 #[derive(Debug)]
 pub struct Artifacts {
     blobs: Arc<dyn Blobs>,
     sandbox: Arc<Sandbox>,
+    /// Where this was made. Feeds ask from the guests' threads, which neither compile nor wait for a
+    /// compiler's process.
+    home: Handle,
 }
 
 /// Why an upload is not kept.
@@ -21,9 +26,11 @@ pub enum KeepError {
 }
 
 impl Artifacts {
+    /// # Panics
+    /// Outside a runtime.
     #[must_use]
     pub fn new(blobs: Arc<dyn Blobs>, sandbox: Arc<Sandbox>) -> Self {
-        Self { blobs, sandbox }
+        Self { blobs, sandbox, home: Handle::current() }
     }
 
     /// Checks and compiles a component and makes its bytes durable, before anybody may name it.
@@ -52,12 +59,20 @@ impl Artifacts {
         self.blobs.fetch(digest).await
     }
 
-    /// Ready to run.
+    /// Ready to run. May be asked from any runtime.
     ///
     /// # Errors
     /// It is gone, or the host is in trouble.
     pub async fn load(&self, digest: Digest) -> Result<Arc<Function>, LoadError> {
-        self.sandbox.load(digest, self.blobs.as_ref()).await
+        let (blobs, sandbox) = (Arc::clone(&self.blobs), Arc::clone(&self.sandbox));
+        let loading = async move { sandbox.load(digest, blobs.as_ref()).await };
+        // Ends with whoever asked.
+        match AbortOnDropHandle::new(self.home.spawn(loading)).await {
+            Ok(loaded) => loaded,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The program is going down, and whoever asked with it.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Throws away what no version has any more. The caller has made sure that none does.

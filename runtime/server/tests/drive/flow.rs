@@ -226,6 +226,32 @@ async fn a_restart_finds_topics_functions_triggers_flags_and_positions_again() {
     assert!(bench.app.stop(async {}).await);
 }
 
+/// Another version of the program throws the cache away, and a restored backup has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_goes_on_when_what_was_compiled_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let storage = Storage::Directory(data.clone());
+    let bench = Bench::start_with(config(storage.clone())).await;
+    bench.topic("in", 1).await;
+    bench.topic("out", 1).await;
+    bench.function("identity", "identity").await;
+    let mut copy = definition("copy", "in", "identity");
+    copy.output = Some(topic("out"));
+    bench.put("copy", copy).await;
+    bench.append("in", &["a"]).await;
+    bench.until_records("out", 1).await;
+    assert!(bench.app.stop(async {}).await);
+    drop(bench);
+    let compiled = std::fs::read_dir(data.join("compiled")).expect("the cache");
+    let removed = compiled.map(|file| std::fs::remove_file(file.expect("a file").path()));
+    assert!(removed.map(|done| done.expect("it is removed")).count() > 0);
+    let bench = Bench::start_with(config(storage)).await;
+    bench.append("in", &["b"]).await;
+    assert_eq!(bench.until_records("out", 2).await, ["a", "b"]);
+    assert!(bench.app.stop(async {}).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_crash_in_the_middle_of_a_delete_left_never_comes_back() {
     let directory = tempfile::tempdir().expect("a directory");
