@@ -5,11 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use log_contract::{BlobError, Blobs, Digest, LogUnavailable};
 
-use crate::{
-    disk::Disk,
-    log::{EmbeddedLog, blocking},
-    prepare::unavailable,
-};
+use crate::{disk::Disk, log::EmbeddedLog, prepare::unavailable};
 
 /// What a file is called until it is complete; of no worth after a restart.
 pub(crate) const UNFINISHED: &str = ".tmp";
@@ -20,7 +16,7 @@ impl Blobs for EmbeddedLog {
         drop(self.shared.open()?);
         let (disk, dir) = (self.options.disk.clone(), self.artifacts.clone());
         let nth = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let kept = blocking(move || {
+        let kept = self.blocking(move || {
             let digest = Digest::of(&bytes);
             match read(&*disk, &dir, digest) {
                 // Somebody else's name for them may not be durable yet, and this answer says it is.
@@ -35,7 +31,7 @@ impl Blobs for EmbeddedLog {
     async fn fetch(&self, digest: Digest) -> Result<Option<Bytes>, BlobError> {
         drop(self.shared.open()?);
         let (disk, dir) = (self.options.disk.clone(), self.artifacts.clone());
-        let fetched = blocking(move || {
+        let fetched = self.blocking(move || {
             let bytes = read(&*disk, &dir, digest).map_err(|error| unavailable(&error))?;
             if bytes.as_ref().is_some_and(|bytes| Digest::of(bytes) != digest) {
                 return Err(BlobError::Damaged(digest));
@@ -48,7 +44,7 @@ impl Blobs for EmbeddedLog {
     async fn remove(&self, digest: Digest) -> Result<(), BlobError> {
         drop(self.shared.open()?);
         let (disk, dir) = (self.options.disk.clone(), self.artifacts.clone());
-        let removed = blocking(move || match disk.remove(&dir.join(digest.hex())) {
+        let removed = self.blocking(move || match disk.remove(&dir.join(digest.hex())) {
             Ok(()) => disk.sync_dir(&dir),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -59,7 +55,7 @@ impl Blobs for EmbeddedLog {
     async fn digests(&self) -> Result<Vec<Digest>, LogUnavailable> {
         drop(self.shared.open()?);
         let (disk, dir) = (self.options.disk.clone(), self.artifacts.clone());
-        let names = blocking(move || disk.list(&dir)).await?;
+        let names = self.blocking(move || disk.list(&dir)).await?;
         let names = names.map_err(|error| unavailable(&error))?;
         let mut digests: Vec<Digest> = names.iter().filter_map(|name| name.parse().ok()).collect();
         digests.sort_unstable();

@@ -1,5 +1,6 @@
-//! Records of one partition as they lie in an entry: a header, attributes, a compact index, and the
-//! records' bytes in one piece, which a reader gets without a copy. Never an offset that was not given.
+//! Records of one partition as they lie in an entry: a header, attributes, a compact index, the records'
+//! bytes in one piece, which a reader gets without a copy, and a checksum of its own, so that nobody reads
+//! a frame for one block of it. Never an offset that was not given.
 #![cfg_attr(
     not(test),
     deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss)
@@ -13,13 +14,18 @@ use log_contract::{
     route::Route,
 };
 
-use crate::wire::{
-    Malformed, Take, len_u32, put_string, put_u32, put_u64, put_varint, unzigzag, zigzag,
+use crate::{
+    crc,
+    wire::{Malformed, Take, len_u32, put_string, put_u32, put_u64, put_varint, unzigzag, zigzag},
 };
 
-/// From this part of a frame on, records share its memory.
+/// From this part of what would be kept with them on, records share its memory.
 const SHARED_FROM: usize = 4;
 const CUT: &str = "a record block is cut off";
+/// Of the checksum at a block's end.
+const CHECK_LEN: usize = 4;
+/// From this length on, two checksums are joined faster than the bytes are gone through again.
+const JOINED_FROM: usize = 1 << 10;
 
 /// Neighbouring records of one partition, stamped alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +39,9 @@ pub(crate) struct Block<'a> {
     index: &'a [u8],
     /// Keys, values and headers.
     pub(crate) bytes: &'a [u8],
+    /// All of it but its checksum.
+    covered: &'a [u8],
+    check: u32,
 }
 
 /// What a reader wants of a block at most.
@@ -47,6 +56,7 @@ pub(crate) struct Want {
 
 impl<'a> Block<'a> {
     pub(crate) fn take(take: &mut Take<'a>) -> Result<Self, Malformed> {
+        let begin = *take;
         let partition = PartitionRef::new(TopicId(take.u64(CUT)?), PartitionId(take.u32(CUT)?));
         let count = take.u32(CUT)?;
         let base = Offset(take.u64(CUT)?);
@@ -55,27 +65,29 @@ impl<'a> Block<'a> {
         if count == 0 || base.0.checked_add(u64::from(count)).is_none() {
             return Err(Malformed("a record block has no records or an impossible offset"));
         }
-        Ok(Self {
-            partition,
-            base,
-            count,
-            appended_at,
-            attributes: take.bytes(attributes, CUT)?,
-            index: take.bytes(index, CUT)?,
-            bytes: take.bytes(bytes, CUT)?,
-        })
+        let attributes = take.bytes(attributes, CUT)?;
+        let (index, bytes) = (take.bytes(index, CUT)?, take.bytes(bytes, CUT)?);
+        let covered = begin.clone().bytes(begin.left() - take.left(), CUT)?;
+        let check = take.u32(CUT)?;
+        Ok(Self { partition, base, count, appended_at, attributes, index, bytes, covered, check })
+    }
+
+    /// Whether it is what was written, in the frame that this mask is of.
+    pub(crate) fn is_whole(&self, mask: u32) -> bool {
+        crc32c::crc32c(self.covered) ^ mask == self.check
     }
 
     pub(crate) fn end(&self) -> Offset {
         Offset(self.base.0.saturating_add(u64::from(self.count)))
     }
 
-    /// The records that are wanted, as a batch that shares `body` (which this block must lie in) unless
-    /// they are a small part of it: whoever keeps the batch keeps all that it shares.
+    /// The records that are wanted, as a batch that shares `piece` (which this block must lie in) unless
+    /// they are a small part of the `kept` bytes of memory that stay as long as the piece does.
     /// `None`: not even one fits.
     pub(crate) fn decode(
         &self,
-        body: &Bytes,
+        piece: &Bytes,
+        kept: usize,
         want: Want,
     ) -> Result<Option<RecordBatch>, Malformed> {
         let mut index = Take::new(self.index);
@@ -109,8 +121,8 @@ impl<'a> Block<'a> {
             return Ok(None);
         }
         let bytes = self.bytes.get(begin..at).ok_or(Malformed(CUT))?;
-        let is_small = bytes.len() < body.len() / SHARED_FROM;
-        let bytes = if is_small { Bytes::copy_from_slice(bytes) } else { shared(body, bytes) };
+        let is_small = bytes.len() < kept / SHARED_FROM;
+        let bytes = if is_small { Bytes::copy_from_slice(bytes) } else { piece.slice_ref(bytes) };
         let batch = RecordBatch::from_parts(entries, bytes, self.attributes()?);
         batch.map(Some).map_err(|_| Malformed("a record does not lie in its block"))
     }
@@ -146,9 +158,23 @@ impl<'a> Block<'a> {
     }
 }
 
-/// A small piece is copied out, so that it does not pin a large frame in memory.
-fn shared(body: &Bytes, piece: &[u8]) -> Bytes {
-    if piece.len() < body.len() / 8 { Bytes::copy_from_slice(piece) } else { body.slice_ref(piece) }
+/// What makes a block's checksum that of its frame: the same block of another frame does not fit.
+pub(crate) fn mask(salt: u64, frame: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &frame.to_le_bytes())
+}
+
+/// Writes the checksum of a block at its end. Gives the checksum `before` of what lies in front of the
+/// block, with the block.
+pub(crate) fn seal(block: &mut [u8], mask: u32, before: u32) -> u32 {
+    let Some((covered, check)) = block.split_last_chunk_mut::<CHECK_LEN>() else { return before };
+    let own = crc32c::crc32c(covered);
+    *check = (own ^ mask).to_le_bytes();
+    let with_covered = if covered.len() < JOINED_FROM {
+        crc32c::crc32c_append(before, covered)
+    } else {
+        crc::combine(before, own, covered.len())
+    };
+    crc32c::crc32c_append(with_covered, check)
 }
 
 /// One record in the index: time against the record before, lengths plus one (0 = absent).
@@ -181,7 +207,8 @@ impl Packed {
     }
 }
 
-/// Writes records of one partition. All `routes` are of that partition and hold records.
+/// Writes records of one partition, with room for the checksum that [`seal`] writes. All `routes` are of
+/// that partition and hold records.
 pub(crate) fn put(
     into: &mut Vec<u8>,
     partition: PartitionRef,
@@ -222,6 +249,7 @@ pub(crate) fn put(
     for (room, len) in room.chunks_exact_mut(4).zip(lengths) {
         room.copy_from_slice(&len_u32(len).to_le_bytes());
     }
+    into.extend_from_slice(&[0; CHECK_LEN]);
 }
 
 fn put_index(into: &mut Vec<u8>, route: &Route<'_>, before: &mut u64) {
@@ -314,7 +342,7 @@ mod tests {
             let block = Block::take(&mut take).expect("whole");
             prop_assert!(take.is_done());
             let want = Want { from: Offset(100 + skip), ..ALL };
-            let back = block.decode(&body, want).expect("whole");
+            let back = block.decode(&body, body.len(), want).expect("whole");
             let expected: Vec<_> = range.clone().skip(skip as usize).collect();
             prop_assert_eq!(back.as_ref().map_or(0, RecordBatch::len), expected.len());
             let before = range.start..range.len().min(skip as usize) + range.start;
@@ -333,6 +361,28 @@ mod tests {
         }
 
         #[test]
+        fn a_block_is_whole_in_its_frame_and_with_no_bit_flipped(
+            records in prop::collection::vec(record(), 1..20), salt: u64, frame: u64,
+            before in prop::collection::vec(any::<u8>(), 0..9), pad in 0..2_000_usize,
+            at: prop::sample::Index, bit in 0..8_u8,
+        ) {
+            let long: Given = (0, None, Some(vec![7; pad]), Vec::new());
+            let records: Vec<Given> = records.into_iter().chain([long]).collect();
+            let mut body = encoded(&batch_of(&records, None), 0..records.len()).to_vec();
+            let mask_of = mask(salt, frame);
+            let crc = seal(&mut body, mask_of, crc32c::crc32c(&before));
+            prop_assert_eq!(crc, crc32c::crc32c(&[&before[..], &body[..]].concat()));
+            let is_whole = |body: &[u8], mask| {
+                Block::take(&mut Take::new(body)).is_ok_and(|block| block.is_whole(mask))
+            };
+            prop_assert!(is_whole(&body, mask_of));
+            prop_assert!(!is_whole(&body, mask(salt, frame.wrapping_add(1))));
+            let at = at.index(body.len());
+            body[at] ^= 1 << bit;
+            prop_assert!(!is_whole(&body, mask_of));
+        }
+
+        #[test]
         fn no_bytes_make_the_decoder_panic(
             records in prop::collection::vec(record(), 1..4), at: prop::sample::Index, with: u8,
             cut: prop::sample::Index,
@@ -343,7 +393,7 @@ mod tests {
             body.truncate(cut.index(body.len()) + 1);
             let body = Bytes::from(body);
             if let Ok(block) = Block::take(&mut Take::new(&body)) {
-                let _ = block.decode(&body, ALL);
+                let _ = block.decode(&body, body.len(), ALL);
                 let _ = block.bytes_before(Offset(u64::MAX));
             }
         }
@@ -354,7 +404,8 @@ mod tests {
         let records: Vec<Given> = (0..5).map(|_| (0, None, Some(vec![1; 10]), vec![])).collect();
         let body = encoded(&batch_of(&records, None), 0..5);
         let block = Block::take(&mut Take::new(&body)).expect("whole");
-        let len = |want| block.decode(&body, want).expect("whole").map_or(0, |batch| batch.len());
+        let decode = |want| block.decode(&body, body.len(), want).expect("whole");
+        let len = |want| decode(want).map_or(0, |batch| batch.len());
         assert_eq!(len(Want { records_max: 2, ..ALL }), 2);
         assert_eq!(len(Want { bytes_max: 29, ..ALL }), 2);
         assert_eq!(len(Want { bytes_max: 1, ..ALL }), 1);

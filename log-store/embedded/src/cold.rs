@@ -1,11 +1,16 @@
-//! Frames that left the ring and were read off the disk: kept for a while, as a frame holds records of
-//! many partitions and each comes for its own. Never a frame that was not checked.
+//! Frames that left the ring and were read off the disk, and pieces of such: kept for a while, as a frame
+//! holds records of many partitions and each comes for its own, and several may come for the same. Never
+//! what was not checked.
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
-use crate::{aligned::AlignedBuf, spare::Spare};
+use crate::{
+    aligned::AlignedBuf,
+    spare::Spare,
+    state::{BatchAt, Place},
+};
 
 /// What it holds beyond a body.
 const FRAME_BYTES: u64 = 160;
@@ -18,23 +23,41 @@ const HOT: f64 = 0.6;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Cold {
-    frames: Cache<u64, Frame, Memory>,
+    kept: Cache<Key, Memory, Weight>,
     spare: Arc<Spare>,
 }
 
-/// A frame's body, and what its buffer takes of memory.
+/// A frame's body, or a piece of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    frame: u64,
+    /// Nothing for a whole body.
+    piece: (u32, u32),
+}
+
+impl Key {
+    pub(crate) fn frame(place: Place) -> Self {
+        Self { frame: place.frame, piece: (0, 0) }
+    }
+
+    pub(crate) fn piece(batch: &BatchAt) -> Self {
+        Self { frame: batch.place.frame, piece: (batch.begin, batch.end) }
+    }
+}
+
+/// Bytes that were read, and what their buffer takes of memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    body: Bytes,
+pub(crate) struct Memory {
+    part: Bytes,
     bytes: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Memory;
+struct Weight;
 
-impl Weighter<u64, Frame> for Memory {
-    fn weight(&self, _: &u64, frame: &Frame) -> u64 {
-        frame.bytes + FRAME_BYTES
+impl Weighter<Key, Memory> for Weight {
+    fn weight(&self, _: &Key, memory: &Memory) -> u64 {
+        memory.bytes + FRAME_BYTES
     }
 }
 
@@ -50,22 +73,21 @@ impl Cold {
             .build()
             .expect("both capacities are given");
         let (hasher, lifecycle) = (Default::default(), Default::default());
-        let frames = Cache::with_options(options, Memory, hasher, lifecycle);
-        Self { frames, spare }
+        Self { kept: Cache::with_options(options, Weight, hasher, lifecycle), spare }
     }
 
-    /// A frame's body, if it is here.
-    pub(crate) fn get(&self, number: u64) -> Option<Bytes> {
-        self.frames.get(&number).map(|frame| frame.body)
+    /// What was read, if it is here.
+    pub(crate) fn get(&self, key: Key) -> Option<Bytes> {
+        self.kept.get(&key).map(|memory| memory.part)
     }
 
-    /// A frame's body. Whoever comes while another reads it waits for that.
-    pub(crate) fn body<E>(
+    /// What was read. Whoever comes while another reads it waits for that.
+    pub(crate) fn bytes<E>(
         &self,
-        number: u64,
-        read: impl FnOnce() -> Result<Frame, E>,
+        key: Key,
+        read: impl FnOnce() -> Result<Memory, E>,
     ) -> Result<Bytes, E> {
-        self.frames.get_or_insert_with(&number, read).map(|frame| frame.body)
+        self.kept.get_or_insert_with(&key, read).map(|memory| memory.part)
     }
 
     /// With room for so many bytes, whatever they are.
@@ -73,11 +95,11 @@ impl Cold {
         AlignedBuf::over(self.spare.take(AlignedBuf::needed(len)), len)
     }
 
-    /// What of such a buffer is the body.
-    pub(crate) fn frame(&self, buf: AlignedBuf, body: Range<usize>) -> Frame {
-        let (buf, part) = buf.into_memory(body);
+    /// What of such a buffer is of use.
+    pub(crate) fn memory(&self, buf: AlignedBuf, part: Range<usize>) -> Memory {
+        let (buf, part) = buf.into_memory(part);
         let bytes = buf.capacity() as u64;
-        Frame { body: self.spare.lend(buf, part), bytes }
+        Memory { part: self.spare.lend(buf, part), bytes }
     }
 }
 
@@ -91,13 +113,17 @@ mod tests {
         Cold::new(1 << 20, Arc::new(Spare::new(1 << 20)))
     }
 
+    fn key(frame: u64) -> Key {
+        Key { frame, piece: (0, 0) }
+    }
+
     fn frame(cold: &Cold, number: u64, len: usize) -> Bytes {
         let read = || {
             let mut buf = cold.buffer(len);
             buf.bytes_mut()[..len].fill(number as u8);
-            Ok::<_, Infallible>(cold.frame(buf, 0..len))
+            Ok::<_, Infallible>(cold.memory(buf, 0..len))
         };
-        let Ok(body) = cold.body(number, read);
+        let Ok(body) = cold.bytes(key(number), read);
         body
     }
 
@@ -105,15 +131,16 @@ mod tests {
     fn a_frame_is_read_once_while_it_is_kept_and_memory_is_bounded() {
         let cold = cold();
         let first = frame(&cold, 1, 100_000);
-        let Ok(again) = cold.body(1, || -> Result<Frame, Infallible> { unreachable!("kept") });
+        let Ok(again) =
+            cold.bytes(key(1), || -> Result<Memory, Infallible> { unreachable!("kept") });
         assert_eq!(first.as_ptr(), again.as_ptr());
-        assert_eq!(cold.get(1).map(|body| body.as_ptr()), Some(first.as_ptr()));
-        assert_eq!(cold.get(2), None);
+        assert_eq!(cold.get(key(1)).map(|body| body.as_ptr()), Some(first.as_ptr()));
+        assert_eq!(cold.get(key(2)), None);
         for number in 2..100 {
             let body = frame(&cold, number, 100_000);
             assert!(body.iter().all(|byte| *byte == number as u8));
         }
-        assert!(cold.frames.weight() <= 1 << 20);
+        assert!(cold.kept.weight() <= 1 << 20);
         assert!(cold.spare.bytes() <= 1 << 20);
         assert!(first.iter().all(|byte| *byte == 1), "a reader keeps its frame");
     }
@@ -122,7 +149,7 @@ mod tests {
     fn the_largest_frame_of_one_request_is_kept() {
         let cold = Cold::new(32 << 20, Arc::new(Spare::new(32 << 20)));
         let body = frame(&cold, 1, 16 << 20);
-        let kept = cold.get(1).expect("there is room for it");
+        let kept = cold.get(key(1)).expect("there is room for it");
         assert_eq!(kept.as_ptr(), body.as_ptr());
     }
 
@@ -132,13 +159,13 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(frame(&cold, 7, 5 << 20).len(), 5 << 20);
         }
-        assert!(cold.frames.weight() <= 1 << 20);
+        assert!(cold.kept.weight() <= 1 << 20);
     }
 
     #[test]
     fn who_cannot_read_leaves_nothing_behind() {
         let cold = cold();
-        assert_eq!(cold.body(3, || Err::<Frame, _>("damaged")), Err("damaged"));
+        assert_eq!(cold.bytes(key(3), || Err::<Memory, _>("damaged")), Err("damaged"));
         assert_eq!(frame(&cold, 3, 10).len(), 10);
     }
 }

@@ -6,7 +6,7 @@
 )]
 
 use bytes::Bytes;
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use log_contract::{
     CursorName, Generation, Memo, Offset, PartitionId, PartitionRef, Progress, Retention, StateKey,
@@ -14,7 +14,7 @@ use log_contract::{
 };
 
 use crate::{
-    block::Block,
+    block::{self, Block},
     wire::{Malformed, Take, len_u32, put_string, put_u32, put_u64, put_varint},
 };
 
@@ -54,8 +54,8 @@ pub(crate) enum Entry<'a> {
     Trimmed {
         partition: PartitionRef,
         before: Offset,
-        /// Bytes of the records before `before` that lie in one batch with it.
-        skipped: u64,
+        /// Of all records that the partition ever had before `before`.
+        bytes_before: u64,
     },
     /// A lease was given back.
     Released(Seat),
@@ -106,6 +106,81 @@ impl<'a> Iterator for Blocks<'a> {
     }
 }
 
+/// Goes from record block to record block in bytes that are whole entries.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walk {
+    at: usize,
+    entry_end: usize,
+}
+
+impl Walk {
+    /// The next block, and where it lies.
+    fn step<'a>(
+        &mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<(Range<usize>, Block<'a>)>, Malformed> {
+        let part = |range: Range<usize>| bytes.get(range).ok_or(Malformed(CUT));
+        while self.at == self.entry_end {
+            if self.at == bytes.len() {
+                return Ok(None);
+            }
+            let mut rest = Take::new(part(self.at..bytes.len())?);
+            let mut payload = Take::new(rest.string(CUT)?);
+            self.entry_end = bytes.len() - rest.left();
+            let kind = payload.u8(CUT)?;
+            if kind == Kind::Settled as u8 {
+                skip_to_outputs(&mut payload)?;
+            } else if kind != Kind::Appended as u8 {
+                payload = Take::new(&[]);
+            }
+            self.at = self.entry_end - payload.left();
+        }
+        let mut rest = Take::new(part(self.at..self.entry_end)?);
+        let block = Block::take(&mut rest)?;
+        let begin = self.at;
+        self.at = self.entry_end - rest.left();
+        Ok(Some((begin..self.at, block)))
+    }
+}
+
+/// The record blocks in a piece of a frame's body: whole entries, of which nothing else is looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordBlocks<'a> {
+    piece: &'a [u8],
+    walk: Walk,
+}
+
+impl<'a> RecordBlocks<'a> {
+    pub(crate) fn of(piece: &'a [u8]) -> Self {
+        Self { piece, walk: Walk::default() }
+    }
+}
+
+impl<'a> Iterator for RecordBlocks<'a> {
+    type Item = Result<Block<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.walk.step(self.piece);
+        if step.is_err() {
+            *self = Self::of(&[]);
+        }
+        step.transpose().map(|step| step.map(|(_, block)| block))
+    }
+}
+
+/// Writes the checksum of each block of a frame's body, and gives that of the whole body behind `before`.
+pub(crate) fn seal(body: &mut [u8], mask: u32, before: u32) -> u32 {
+    let (mut walk, mut crc, mut done) = (Walk::default(), before, 0);
+    // What is no entry is of no use to anybody, and is covered as it is.
+    while let Ok(Some((block, _))) = walk.step(body) {
+        let (front, rest) = body.split_at_mut(block.start);
+        crc = crc32c::crc32c_append(crc, front.get(done..).unwrap_or_default());
+        crc = block::seal(rest.get_mut(..block.len()).unwrap_or_default(), mask, crc);
+        done = block.end;
+    }
+    crc32c::crc32c_append(crc, body.get(done..).unwrap_or_default())
+}
+
 /// The entries of a frame's body, each with its position there.
 #[derive(Clone, Debug)]
 pub(crate) struct Entries<'a> {
@@ -114,21 +189,20 @@ pub(crate) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// From the entry at this position on.
-    pub(crate) fn from(body: &'a [u8], at: usize) -> Self {
-        Self { take: Take::new(body.get(at..).unwrap_or_default()), at }
+    pub(crate) fn of(body: &'a [u8]) -> Self {
+        Self { take: Take::new(body), at: 0 }
     }
 
-    fn step(&mut self) -> Result<(usize, Entry<'a>), Malformed> {
+    fn step(&mut self) -> Result<(Range<usize>, Entry<'a>), Malformed> {
         let (at, left) = (self.at, self.take.left());
         let mut payload = Take::new(self.take.string(CUT)?);
         self.at += left - self.take.left();
-        Entry::take(&mut payload).map(|entry| (at, entry))
+        Entry::take(&mut payload).map(|entry| (at..self.at, entry))
     }
 }
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Result<(usize, Entry<'a>), Malformed>;
+    type Item = Result<(Range<usize>, Entry<'a>), Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.take.is_done() {
@@ -164,8 +238,8 @@ impl<'a> Entry<'a> {
             Self::TopicDeleted(TopicId(take.u64(CUT)?))
         } else if is(Kind::Trimmed) {
             let partition = PartitionRef::new(TopicId(take.u64(CUT)?), PartitionId(take.u32(CUT)?));
-            let (before, skipped) = (Offset(take.u64(CUT)?), take.u64(CUT)?);
-            Self::Trimmed { partition, before, skipped }
+            let (before, bytes_before) = (Offset(take.u64(CUT)?), take.u64(CUT)?);
+            Self::Trimmed { partition, before, bytes_before }
         } else if is(Kind::Released) {
             Self::Released(take_seat(take)?)
         } else if is(Kind::CursorDeleted) {
@@ -231,6 +305,29 @@ fn take_settled<'a>(take: &mut Take<'a>) -> Result<Settled<'a>, Malformed> {
     Ok(Settled { seat, generation, progress, memo, state, outputs: Blocks(*take) })
 }
 
+/// Past all of a settlement but its record blocks.
+fn skip_to_outputs(take: &mut Take<'_>) -> Result<(), Malformed> {
+    take.string(CUT)?;
+    take.bytes(8 + 4 + 8, CUT)?;
+    for _ in 0..take.u32(CUT)? {
+        take.bytes(8 + 8, CUT)?;
+        for _ in 0..take.varint(CUT)? {
+            take.varint(CUT)?;
+            take.varint(CUT)?;
+        }
+    }
+    take.string(CUT)?;
+    for _ in 0..take.u32(CUT)? {
+        take.string(CUT)?;
+        for _ in 0..2 {
+            if take.flag(CUT)? {
+                take.string(CUT)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn take_bytes(take: &mut Take<'_>) -> Result<Option<Bytes>, Malformed> {
     if take.flag(CUT)? { take.string(CUT).map(Bytes::copy_from_slice).map(Some) } else { Ok(None) }
 }
@@ -283,12 +380,12 @@ impl Put<'_> {
         self.entry(Kind::TopicDeleted, |into| put_u64(into, id.0));
     }
 
-    pub(crate) fn trimmed(&mut self, partition: PartitionRef, before: Offset, skipped: u64) {
+    pub(crate) fn trimmed(&mut self, partition: PartitionRef, before: Offset, bytes_before: u64) {
         self.entry(Kind::Trimmed, |into| {
             put_u64(into, partition.topic.0);
             put_u32(into, partition.partition.0);
             put_u64(into, before.0);
-            put_u64(into, skipped);
+            put_u64(into, bytes_before);
         });
     }
 

@@ -1,11 +1,15 @@
 //! One frame: the unit that is whole or absent. A header, a body of entries, zeros up to the next
-//! multiple of eight. Here are its bytes and its checksum; never what a body means.
+//! multiple of eight. Here are its bytes and its checksum; never what a body means, but that it has
+//! blocks with checksums of their own.
 #![cfg_attr(
     not(test),
     deny(clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss)
 )]
 
-use crate::wire::{Malformed, Take, len_u32};
+use crate::{
+    block, entry,
+    wire::{Malformed, Take, len_u32},
+};
 
 /// Where a header ends and the body begins.
 pub(crate) const HEADER_LEN: usize = 48;
@@ -54,7 +58,8 @@ pub(crate) struct Numbers {
     pub(crate) durable_to: u64,
 }
 
-/// Pads a frame whose header's room begins at `start`, and fills the header in.
+/// Pads a frame whose header's room begins at `start`, and fills in the checksums of its blocks and the
+/// header.
 pub(crate) fn finish(bytes: &mut Vec<u8>, start: usize, numbers: &Numbers) {
     let Numbers { salt, segment, number, epoch, durable_to } = *numbers;
     assert!(bytes.len() >= start + HEADER_LEN, "the frame was begun");
@@ -63,12 +68,15 @@ pub(crate) fn finish(bytes: &mut Vec<u8>, start: usize, numbers: &Numbers) {
     let mut header = Vec::with_capacity(HEADER_LEN);
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(&[0; 4]);
-    for number in [segment, number, epoch, durable_to] {
-        header.extend_from_slice(&number.to_le_bytes());
+    for field in [segment, number, epoch, durable_to] {
+        header.extend_from_slice(&field.to_le_bytes());
     }
     header.extend_from_slice(&len_u32(body_len).to_le_bytes());
     let (head, body) = bytes.split_at_mut(start + HEADER_LEN);
-    let crc = checksum(salt, &header, body);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &header);
+    let (body, padding) = body.split_at_mut(body_len);
+    let crc = entry::seal(body, block::mask(salt, number), crc);
+    let crc = crc32c::crc32c_append(crc, padding);
     header.extend_from_slice(&crc.to_le_bytes());
     if let Some(room) = head.get_mut(start..) {
         room.copy_from_slice(&header);

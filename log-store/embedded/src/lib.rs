@@ -8,9 +8,11 @@ mod wire;
 
 mod block;
 mod cold;
+mod crc;
 mod entry;
 mod frame;
 mod frame_buf;
+mod index;
 mod segment;
 
 mod plan;

@@ -18,7 +18,10 @@ use log_contract::{
     ReadError, ReadPage, SettleError, Settled, Settlement, StateError, StateKey, Timestamp,
     TopicId, TopicInfo, TopicSpec, TrimError, check,
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, oneshot},
+};
 
 use crate::{
     leases::{Inbox, right_of},
@@ -40,6 +43,8 @@ pub struct EmbeddedLog {
     /// Bytes that may wait for the writer, in KiB.
     leave: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Where it was opened: files are read there.
+    home: Option<Handle>,
 }
 
 /// One unit of [`EmbeddedLog::leave`].
@@ -63,7 +68,8 @@ impl EmbeddedLog {
     ) -> Arc<Self> {
         let leave = Arc::new(Semaphore::new(leave_for(options.queue_bytes) as usize));
         let (thread, temporary) = (Mutex::new(Some(thread)), AtomicU64::new(0));
-        Arc::new(Self { shared, options, artifacts, temporary, leave, thread })
+        let home = Handle::try_current().ok();
+        Arc::new(Self { shared, options, artifacts, temporary, leave, thread, home })
     }
 
     #[must_use]
@@ -93,48 +99,55 @@ impl EmbeddedLog {
         }
     }
 
-    async fn gather(
-        &self,
-        there: reader::There,
-        budget: ReadBudget,
-    ) -> Result<ReadPage, ReadError> {
-        if let Some(bodies) = there.in_memory(&self.shared) {
-            return there.page(&self.shared, budget, bodies);
+    async fn gather(&self, mut there: reader::There) -> Result<ReadPage, ReadError> {
+        if let Some(page) = there.in_memory(&self.shared)? {
+            return Ok(page);
         }
         let shared = self.shared.clone();
-        blocking(move || there.page(&shared, budget, Vec::new())).await?
+        self.blocking(move || there.read(&shared)).await?
     }
 
-    /// How many bytes a trim cuts off the batch that holds `before`.
-    async fn skipped(&self, partition: PartitionRef, before: Offset) -> Result<u64, TrimError> {
-        let straddling = {
+    /// Bytes of all records that the partition ever had before `before`.
+    async fn bytes_before(
+        &self,
+        partition: PartitionRef,
+        before: Offset,
+    ) -> Result<u64, TrimError> {
+        {
             let state = self.shared.open()?;
             let there = state.partition(partition).ok_or(TrimError::NoPartition(partition))?;
             if before > there.end {
                 // Here already: what comes meanwhile would lie before it uncounted.
                 return Err(TrimError::BeyondEnd { before, end: there.end });
             }
-            let is_inside = before > there.start && before < there.end;
-            let batch = there.from(before).next().filter(|batch| batch.base < before);
-            batch.filter(|_| is_inside).copied()
-        };
-        let Some(batch) = straddling else { return Ok(0) };
+            if before <= there.start {
+                return Ok(0);
+            }
+            if let Some(bytes) = there.bytes_before(before) {
+                return Ok(bytes);
+            }
+        }
         let shared = self.shared.clone();
-        let skipped =
-            blocking(move || reader::bytes_skipped(&shared, partition, &batch, before)).await?;
-        skipped.map_err(|error| match error {
+        let bytes = self.blocking(move || reader::bytes_before(&shared, partition, before)).await?;
+        bytes.map_err(|error| match error {
             ReadError::Unavailable(why) => TrimError::Unavailable(why),
+            ReadError::NoPartition(partition) => TrimError::NoPartition(partition),
             other => TrimError::Unavailable(away(&other.to_string())),
         })
     }
-}
 
-/// Reads of files, away from the threads that drive everything else.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, LogUnavailable> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| away(&error.to_string()))
+    /// Reads and writes of files, away from the threads that drive everything else, and where the log was
+    /// opened: whoever asks may have threads that must wait for others.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LogUnavailable> {
+        let done = match &self.home {
+            Some(home) => home.spawn_blocking(work),
+            None => tokio::task::spawn_blocking(work),
+        };
+        done.await.map_err(|error| away(&error.to_string()))
+    }
 }
 
 fn away(why: &str) -> LogUnavailable {
@@ -207,7 +220,7 @@ impl Log for EmbeddedLog {
         let look = || reader::look(&*self.shared.open()?, partition, from, budget);
         let idle = |end| Ok(ReadPage { batches: Vec::new(), next: from, end });
         let deadline = match look()? {
-            Look::There(there) => return self.gather(there, budget).await,
+            Look::There(there) => return self.gather(there).await,
             Look::Idle { end } if budget.wait_max.is_zero() => return idle(end),
             Look::Idle { .. } => tokio::time::Instant::now().checked_add(budget.wait_max),
         };
@@ -218,7 +231,7 @@ impl Log for EmbeddedLog {
             // From here on no record is missed: so look again.
             notified.as_mut().enable();
             match look() {
-                Ok(Look::There(there)) => return self.gather(there, budget).await,
+                Ok(Look::There(there)) => return self.gather(there).await,
                 Ok(Look::Idle { .. }) => {}
                 Err(error) => {
                     // Others may wait at a partition that is there.
@@ -237,7 +250,7 @@ impl Log for EmbeddedLog {
             };
             if is_late {
                 return match look()? {
-                    Look::There(there) => self.gather(there, budget).await,
+                    Look::There(there) => self.gather(there).await,
                     Look::Idle { end } => idle(end),
                 };
             }
@@ -245,8 +258,8 @@ impl Log for EmbeddedLog {
     }
 
     async fn trim(&self, partition: PartitionRef, before: Offset) -> Result<(), TrimError> {
-        let skipped = self.skipped(partition, before).await?;
-        let request = Request::Trim { partition, before, skipped };
+        let bytes_before = self.bytes_before(partition, before).await?;
+        let request = Request::Trim { partition, before, bytes_before };
         answer!(self, request, Trim, LogUnavailable::Closed.into())
     }
 
@@ -257,9 +270,12 @@ impl Log for EmbeddedLog {
     }
 
     async fn offset_at(&self, partition: PartitionRef, at: Timestamp) -> Result<Offset, ReadError> {
-        let state = self.shared.open()?;
-        let there = state.partition(partition).ok_or(ReadError::NoPartition(partition))?;
-        Ok(there.offset_at(at))
+        if let Some(offset) = reader::offset_at(&self.shared, partition, at, false)? {
+            return Ok(offset);
+        }
+        let shared = self.shared.clone();
+        let offset = self.blocking(move || reader::offset_at(&shared, partition, at, true)).await?;
+        offset.map(Option::unwrap_or_default)
     }
 
     async fn join(

@@ -13,6 +13,7 @@ use crate::{
     entry::Put,
     frame,
     frame_buf::FrameBuf,
+    index::{Indexes, Keeper},
     journal::{Journal, WriteError, make_segment},
     log::EmbeddedLog,
     options::{OpenError, Options},
@@ -62,7 +63,8 @@ pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>,
         }
     }
     clean(&*disk, &journal_dir, |name| {
-        [segment::UNFINISHED, segment::RESERVE_UNFINISHED].contains(&name)
+        [segment::UNFINISHED, segment::RESERVE_UNFINISHED, segment::INDEX_UNFINISHED]
+            .contains(&name)
     })?;
     clean(&*disk, &artifacts, |name| name.ends_with(blobs::UNFINISHED))?;
 
@@ -105,7 +107,17 @@ fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, O
     let (state, at) = (State::default(), segment::HEADER_LEN as u64);
     let unsure = Vec::new();
     let in_block = Vec::new();
-    Ok(Recovered { state, segment, at, number: 1, unsure, in_block, ready: None, journal_bytes })
+    Ok(Recovered {
+        state,
+        segment,
+        at,
+        number: 1,
+        unsure,
+        in_block,
+        ready: None,
+        journal_bytes,
+        indexes: Vec::new(),
+    })
 }
 
 fn start(
@@ -116,8 +128,9 @@ fn start(
     lock: Box<dyn LockedFile>,
 ) -> Result<Arc<EmbeddedLog>, OpenError> {
     let begun = begun(dir, &recovered)?;
-    let Recovered { state, segment, at: position, number, ready, mut journal_bytes, .. } =
-        recovered;
+    let Recovered {
+        state, segment, at: position, number, ready, mut journal_bytes, indexes, ..
+    } = recovered;
     let disk = options.disk.clone();
     let epoch = next_epoch(&state).map_err(at("open", dir))?;
     let reserve = reserve_there(&*disk, dir);
@@ -149,16 +162,23 @@ fn start(
     let spare = Arc::new(Spare::new(options.tail_bytes / SPARE_SHARE));
     let (tail, cold) =
         (Tail::new(options.tail_bytes, spare.clone()), Cold::new(options.cold_bytes, spare));
-    let shared = Shared::new(state, tail, cold, SegmentFiles::new(disk, dir.into()));
+    let files = Arc::new(SegmentFiles::new(disk, dir.into()));
+    let keeper = Keeper::start(files.clone()).map_err(at("start a thread for", dir))?;
+    let shared = Shared::new(state, tail, cold, files, Indexes::new(options.index_bytes));
     shared.segments.store(journal.segment.id, Ordering::Relaxed);
     shared.journal_bytes.store(journal_bytes, Ordering::Relaxed);
     let body = shared.tail.push(place.frame, body_len, &mut frame);
-    shared.apply(place, &body);
+    let touched = shared.apply(place, &body);
+    for index in indexes.into_iter().chain(touched.sealed) {
+        shared.indexes.keep(index.clone());
+        keeper.keep(index);
+    }
     let writer = Writer {
         shared: shared.clone(),
         options: options.clone(),
         journal,
         preparer,
+        keeper,
         dir: dir.into(),
         frame,
         unsaid: Vec::new(),

@@ -21,6 +21,8 @@ pub struct Options {
     pub tail_bytes: usize,
     /// Older frames that were read last, in memory: 32 MiB.
     pub cold_bytes: usize,
+    /// Indexes of the segments that were read last, in memory: 16 MiB.
+    pub index_bytes: usize,
     /// Requests that wait for the writer: 64 MiB. Whoever comes then waits before it is taken.
     pub queue_bytes: usize,
     /// A frame takes no further request beyond so many bytes: 1 MiB. Whoever reads one partition's
@@ -46,6 +48,7 @@ impl Options {
             reserve_bytes: 64 << 20,
             tail_bytes: 128 << 20,
             cold_bytes: 32 << 20,
+            index_bytes: 16 << 20,
             queue_bytes: 64 << 20,
             group_bytes: 1 << 20,
             state_bytes_max: 1 << 30,

@@ -98,8 +98,8 @@ impl Planner<'_> {
             Request::Settle { right, settlement } => {
                 Outcome::Settle(self.settle(right, settlement))
             }
-            Request::Trim { partition, before, skipped } => {
-                Outcome::Trim(self.trim(*partition, *before, *skipped))
+            Request::Trim { partition, before, bytes_before } => {
+                Outcome::Trim(self.trim(*partition, *before, *bytes_before))
             }
             Request::Release(right) => {
                 self.release(right);
@@ -184,14 +184,14 @@ impl Planner<'_> {
         &mut self,
         partition: PartitionRef,
         before: Offset,
-        skipped: u64,
+        bytes_before: u64,
     ) -> Result<(), TrimError> {
         let there = self.state.partition(partition).ok_or(TrimError::NoPartition(partition))?;
         if before > there.end {
             return Err(TrimError::BeyondEnd { before, end: there.end });
         }
         if self.draft.trims(partition, there.start, before) {
-            self.put.trimmed(partition, before, skipped);
+            self.put.trimmed(partition, before, bytes_before);
         }
         Ok(())
     }

@@ -13,12 +13,13 @@ use crate::{
     aligned::in_block,
     disk::{Disk, is_full},
     frame::{self, Header},
+    index::SegmentIndex,
     journal::Segment,
     options::OpenError,
     segment,
     state::{Place, State},
 };
-use scan::{Found, Scan};
+pub(crate) use scan::{Found, Scan};
 
 /// What a directory held.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Recovered {
     pub(crate) ready: Option<Segment>,
     /// Of all segments up to that one.
     pub(crate) journal_bytes: u64,
+    /// Those of the last segments that have no file.
+    pub(crate) indexes: Vec<Arc<SegmentIndex>>,
 }
 
 /// Reads the journal in `dir`. `None`: there is none yet.
@@ -45,10 +48,13 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     if segments.is_empty() {
         return Ok(None);
     }
+    let names = disk.list(dir).map_err(at("list", dir))?;
     let mut fold = Fold::new();
     for (nth, segment) in segments.iter().enumerate() {
         // Also behind one without frames: the number says which is the next, wherever it lies.
         fold.take_segment(dir, nth, segment)?;
+        fold.indexes.retain(|index| !names.contains(&segment::index_name(index.segment)));
+        fold.indexes.drain(..fold.indexes.len().saturating_sub(INDEXES_MAX));
     }
     let (nth, at) = fold.tail;
     refuse_lost_frames(dir, &segments, &fold)?;
@@ -56,9 +62,19 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     let mut rest = segments.into_iter().skip(nth);
     let missing = || OpenError::Missing { file: dir.join(segment::file_name(1)) };
     let segment = rest.next().ok_or_else(missing)?;
-    let Fold { state, number, unsure, in_block, .. } = fold;
+    let Fold { state, number, unsure, in_block, indexes, .. } = fold;
     let ready = rest.next();
-    Ok(Some(Recovered { state, segment, at, number, unsure, in_block, ready, journal_bytes }))
+    Ok(Some(Recovered {
+        state,
+        segment,
+        at,
+        number,
+        unsure,
+        in_block,
+        ready,
+        journal_bytes,
+        indexes,
+    }))
 }
 
 /// What the block holds already in which the journal goes on: it is written again with the next frame, so
@@ -151,6 +167,9 @@ pub(crate) fn open_segment(disk: &dyn Disk, dir: &Path, id: u64) -> Result<Segme
     Ok(Segment { file, id, salt, capacity, is_reserve })
 }
 
+/// What no file has is made again when it is wanted, too.
+const INDEXES_MAX: usize = 16;
+
 struct Fold {
     state: State,
     /// Of the next frame.
@@ -163,12 +182,21 @@ struct Fold {
     tail: (usize, u64),
     /// Frames of that segment that reach into the block of that position.
     in_block: Vec<Place>,
+    /// Of segments that are written no more.
+    indexes: Vec<Arc<SegmentIndex>>,
 }
 
 impl Fold {
     fn new() -> Self {
-        let (state, unsure, in_block) = (State::default(), Vec::new(), Vec::new());
-        Self { state, number: 1, durable_to: 0, unsure, tail: (0, 0), in_block }
+        Self {
+            state: State::default(),
+            number: 1,
+            durable_to: 0,
+            unsure: Vec::new(),
+            tail: (0, 0),
+            in_block: Vec::new(),
+            indexes: Vec::new(),
+        }
     }
 
     /// Takes the frames that follow in a segment.
@@ -194,7 +222,9 @@ impl Fold {
                 len: narrow(header.total() as u64)?,
             };
             let applied = self.state.apply(place, body);
-            applied.map_err(|why| damaged(format!("frame {}: {why}", header.number)))?;
+            let applied =
+                applied.map_err(|why| damaged(format!("frame {}: {why}", header.number)))?;
+            self.indexes.extend(applied.sealed);
             if header.epoch != self.state.epoch {
                 return Err(damaged(format!("frame {} is of no opening", header.number)));
             }
@@ -286,6 +316,14 @@ impl SegmentFiles {
         }
         open.push(segment.clone());
         Ok(segment)
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn path(&self, id: u64) -> PathBuf {

@@ -33,8 +33,8 @@ pub(crate) enum Request {
     Trim {
         partition: PartitionRef,
         before: Offset,
-        /// Bytes of the records before `before` in the batch that holds it.
-        skipped: u64,
+        /// Bytes of all records that the partition ever had before `before`.
+        bytes_before: u64,
     },
     Release(Right),
     CreateTopic(TopicSpec),

@@ -15,10 +15,13 @@ const USED: usize = 36;
 const IS_RESERVE: u32 = 1;
 const MAGIC: [u8; 8] = *b"MILLSEG\0";
 /// Of segments and all that they hold.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const SUFFIX: &str = ".seg";
+const INDEX_SUFFIX: &str = ".idx";
 /// A file that is still being written ahead: of no worth after a restart.
 pub(crate) const UNFINISHED: &str = "next.tmp";
+/// An index that is still being written.
+pub(crate) const INDEX_UNFINISHED: &str = "index.tmp";
 /// Zeros kept for what must go on when the disk is full.
 pub(crate) const RESERVE: &str = "reserve.free";
 pub(crate) const RESERVE_UNFINISHED: &str = "reserve.tmp";
@@ -61,7 +64,10 @@ impl Header {
             return Err(Malformed("the checksum of a segment header does not fit its bytes"));
         }
         if version != VERSION {
-            return Err(Malformed("it has a format version that this program does not know"));
+            // Format 1 was never part of a release.
+            return Err(Malformed(
+                "it is not of format 2, the only one that this program knows: use the program that wrote it",
+            ));
         }
         if flags > IS_RESERVE {
             return Err(Malformed("a segment header has a flag that this program does not know"));
@@ -75,6 +81,11 @@ impl Header {
 
 pub(crate) fn file_name(id: u64) -> String {
     format!("{id:010}{SUFFIX}")
+}
+
+/// Of the index of a segment.
+pub(crate) fn index_name(id: u64) -> String {
+    format!("{id:010}{INDEX_SUFFIX}")
 }
 
 /// The id, if the file is a segment.

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     cold::Cold,
+    index::Indexes,
     leases::Leases,
     queue::{Job, Queue},
     recovery::SegmentFiles,
@@ -25,7 +26,8 @@ pub(crate) struct Shared {
     state: RwLock<State>,
     pub(crate) tail: Tail,
     pub(crate) cold: Cold,
-    pub(crate) files: SegmentFiles,
+    pub(crate) files: Arc<SegmentFiles>,
+    pub(crate) indexes: Indexes,
     pub(crate) leases: Leases,
     pub(crate) queue: Queue,
     /// Who waits for records of a partition; made by the first who waits.
@@ -41,7 +43,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(state: State, tail: Tail, cold: Cold, files: SegmentFiles) -> Arc<Self> {
+    pub(crate) fn new(
+        state: State,
+        tail: Tail,
+        cold: Cold,
+        files: Arc<SegmentFiles>,
+        indexes: Indexes,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|shared: &Weak<Self>| {
             let shared = shared.clone();
             let make_release = move |right| {
@@ -59,6 +67,7 @@ impl Shared {
                 tail,
                 cold,
                 files,
+                indexes,
                 leases: Leases::new(Box::new(make_release)),
                 queue: Queue::default(),
                 views: DashMap::new(),
@@ -104,7 +113,12 @@ impl Shared {
         let touched = {
             let mut state = self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             // What was planned against this very state fits it.
-            state.apply(place, body).expect("the fold takes what was planned")
+            let touched = state.apply(place, body).expect("the fold takes what was planned");
+            if let Some(index) = &touched.sealed {
+                // Before anybody sees that he needs it.
+                self.indexes.keep(index.clone());
+            }
+            touched
         };
         self.frames.fetch_add(1, Ordering::Relaxed);
         for partition in &touched.partitions {

@@ -15,6 +15,7 @@ use crate::{
     disk::LockedFile,
     frame,
     frame_buf::FrameBuf,
+    index::Keeper,
     journal::{Journal, Segment, WriteError},
     options::{Fatal, Options},
     plan::{self, Rules, Storage},
@@ -32,6 +33,7 @@ pub(crate) struct Writer {
     pub(crate) options: Options,
     pub(crate) journal: Journal,
     pub(crate) preparer: Preparer,
+    pub(crate) keeper: Keeper,
     pub(crate) dir: PathBuf,
     /// The frame that is being made; its buffer goes round with the tail.
     pub(crate) frame: FrameBuf,
@@ -66,13 +68,14 @@ impl Writer {
             what: "plan a frame for",
             error: io::Error::other("the thread that writes panicked"),
         });
-        let Self { shared, options, preparer, dir, lock, .. } = self;
+        let Self { shared, options, preparer, keeper, dir, lock, .. } = self;
         if let End::Fatal { what, error } = end {
             (options.on_fatal)(&Fatal { what, dir, error });
         }
         shared.close();
         drop(jobs);
         drop(preparer);
+        drop(keeper);
         drop(lock);
         shared.ended.send_replace(true);
     }
@@ -228,7 +231,9 @@ impl Writer {
 
     fn publish(&mut self, place: Place, body_len: usize) {
         let body = self.shared.tail.push(place.frame, body_len, &mut self.frame);
-        self.shared.apply(place, &body);
+        if let Some(index) = self.shared.apply(place, &body).sealed {
+            self.keeper.keep(index);
+        }
     }
 }
 

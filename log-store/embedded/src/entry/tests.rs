@@ -63,7 +63,7 @@ fn topic() -> impl Strategy<Value = TopicInfo> {
 }
 
 fn only(body: &[u8]) -> Entry<'_> {
-    let mut entries: Vec<_> = Entries::from(body, 0).collect();
+    let mut entries: Vec<_> = Entries::of(body).collect();
     assert_eq!(entries.len(), 1);
     entries.pop().expect("one").expect("it is whole").1
 }
@@ -98,6 +98,8 @@ proptest! {
         prop_assert_eq!(back.memo, memo);
         prop_assert_eq!(back.state, state);
         let blocks: Vec<_> = back.outputs.map(|block| block.expect("whole")).collect();
+        let alone: Vec<_> = RecordBlocks::of(&body).map(|block| block.expect("whole")).collect();
+        prop_assert_eq!(&alone, &blocks);
         prop_assert_eq!(blocks.len(), records.min(1));
         prop_assert!(blocks.iter().all(|block| block.partition == to && block.base == Offset(7)));
     }
@@ -135,7 +137,8 @@ proptest! {
         let at = at.index(body.len());
         body[at] = with;
         body.truncate(cut.index(body.len()) + 1);
-        for entry in Entries::from(&body, 0) {
+        RecordBlocks::of(&body).for_each(drop);
+        for entry in Entries::of(&body) {
             if let Ok((_, Entry::Appended(blocks))) = entry {
                 blocks.for_each(drop);
             }
@@ -148,5 +151,5 @@ fn an_entry_of_an_unknown_kind_is_refused() {
     let mut body = Vec::new();
     Put(&mut body).opened(1);
     body[4] = 200;
-    assert!(Entries::from(&body, 0).next().expect("one").is_err());
+    assert!(Entries::of(&body).next().expect("one").is_err());
 }

@@ -152,7 +152,7 @@ fn a_full_disk_refuses_what_needs_space_and_nothing_else() {
         append(1),
         settle("c", 1, 1),
         settle("d", 1, 0),
-        Request::Trim { partition: at, before: Offset(0), skipped: 0 },
+        Request::Trim { partition: at, before: Offset(0), bytes_before: 0 },
     ];
     let (outcomes, body) = plan_of(&state, &rules(Storage::Reserve(why.clone())), &requests);
     assert_eq!(outcomes[0], Outcome::Append(Err(why.clone().into())));

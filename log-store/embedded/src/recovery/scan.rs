@@ -7,17 +7,17 @@
 
 use std::path::PathBuf;
 
-use super::at;
 use crate::{
     frame::{self, ALIGN, HEADER_LEN, Header},
     journal::Segment,
     options::OpenError,
+    recovery::at,
 };
 
 const WINDOW: usize = 1 << 20;
 
 /// A segment that is being read.
-pub(super) struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     segment: &'a Segment,
     path: PathBuf,
     window: Vec<u8>,
@@ -26,20 +26,20 @@ pub(super) struct Scan<'a> {
 }
 
 /// What lies at a position.
-pub(super) enum Found<'a> {
+pub(crate) enum Found<'a> {
     /// A whole frame of this segment, and its body.
     Frame(Header, &'a [u8]),
     Nothing,
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(segment: &'a Segment, path: PathBuf) -> Self {
+    pub(crate) fn new(segment: &'a Segment, path: PathBuf) -> Self {
         Self { segment, path, window: Vec::new(), base: 0 }
     }
 
     /// The frame at `position`, if its header `may_be` one that is looked for: of what a cut or another
     /// log left there, no body is read, whatever length it states.
-    pub(super) fn frame_at(
+    pub(crate) fn frame_at(
         &mut self,
         position: u64,
         may_be: impl FnOnce(&Header) -> bool,
@@ -62,7 +62,7 @@ impl<'a> Scan<'a> {
 
     /// What frames from `from` on say was durable, if they can follow frame `number` of `epoch`. 0:
     /// there is none.
-    pub(super) fn durable_to_after(
+    pub(crate) fn durable_to_after(
         &mut self,
         from: u64,
         number: u64,
@@ -84,7 +84,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Whether nothing was ever written at `position`.
-    pub(super) fn is_untouched(&mut self, position: u64) -> Result<bool, OpenError> {
+    pub(crate) fn is_untouched(&mut self, position: u64) -> Result<bool, OpenError> {
         let header = self.bytes(position, HEADER_LEN)?;
         Ok(header.is_none_or(|header| header.iter().all(|byte| *byte == 0)))
     }

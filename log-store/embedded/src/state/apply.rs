@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use log_contract::{Document, Offset, PartitionRef, TopicId, TopicInfo};
 
+use std::{ops::Range, sync::Arc};
+
 use super::{Cursor, Partition, Place, State, Topic};
 use crate::{
     block::Block,
     entry::{Blocks, Entries, Entry, Seat, Settled},
+    index::SegmentIndex,
     wire::Malformed,
 };
 
@@ -27,6 +30,8 @@ pub(crate) struct Touched {
     pub(crate) deleted: Option<TopicInfo>,
     /// Whether a document changed.
     pub(crate) documents: bool,
+    /// What lies in the segment before this frame's, if this is the first frame of its own.
+    pub(crate) sealed: Option<Arc<SegmentIndex>>,
 }
 
 type Fits = Result<(), Malformed>;
@@ -35,21 +40,40 @@ impl State {
     /// Takes a frame's body. After an error the state is of no use.
     pub(crate) fn apply(&mut self, place: Place, body: &[u8]) -> Result<Touched, Inconsistent> {
         let mut touched = Touched::default();
+        if place.segment != self.segment {
+            touched.sealed = self.seal();
+            self.segment = place.segment;
+        }
         let mut last = 0;
-        for entry in Entries::from(body, 0) {
+        for entry in Entries::of(body) {
             let refuse = |Malformed(why)| Inconsistent { at: last, why };
             let (at, entry) = entry.map_err(refuse)?;
-            last = at;
-            let refuse = |Malformed(why)| Inconsistent { at, why };
-            self.apply_entry(place, at, entry, &mut touched).map_err(refuse)?;
+            last = at.start;
+            let refuse = |Malformed(why)| Inconsistent { at: last, why };
+            self.apply_entry(place, &at, entry, &mut touched).map_err(refuse)?;
         }
         Ok(touched)
+    }
+
+    /// What lies in the segment that was written, which is written no more. `None`: no records do.
+    fn seal(&mut self) -> Option<Arc<SegmentIndex>> {
+        let mut partitions = std::mem::take(&mut self.in_segment);
+        partitions.sort_unstable();
+        let lists: Vec<_> = partitions
+            .into_iter()
+            // It may have been deleted meanwhile.
+            .filter_map(|at| Some((at, self.partition_mut(at).ok()?.seal())))
+            .collect();
+        if lists.is_empty() {
+            return None;
+        }
+        Some(Arc::new(SegmentIndex::new(self.segment, lists.into_iter())))
     }
 
     fn apply_entry(
         &mut self,
         place: Place,
-        at: usize,
+        at: &Range<usize>,
         entry: Entry<'_>,
         touched: &mut Touched,
     ) -> Fits {
@@ -75,8 +99,8 @@ impl State {
             Entry::TopicDeleted(id) => touched.deleted = Some(self.delete_topic(id)?),
             Entry::Appended(blocks) => self.push(place, at, blocks, touched)?,
             Entry::Settled(settled) => self.settle(place, at, settled, touched)?,
-            Entry::Trimmed { partition, before, skipped } => {
-                let trimmed = self.partition_mut(partition)?.trim(before, skipped);
+            Entry::Trimmed { partition, before, bytes_before } => {
+                let trimmed = self.partition_mut(partition)?.trim(before, bytes_before);
                 trimmed.ok_or(Malformed("a partition cannot start there"))?;
             }
             Entry::Released(Seat { cursor, source, partition }) => {
@@ -142,7 +166,7 @@ impl State {
     fn settle(
         &mut self,
         place: Place,
-        at: usize,
+        at: &Range<usize>,
         settled: Settled<'_>,
         touched: &mut Touched,
     ) -> Fits {
@@ -169,14 +193,25 @@ impl State {
         self.push(place, at, outputs, touched)
     }
 
-    fn push(&mut self, place: Place, at: usize, blocks: Blocks<'_>, touched: &mut Touched) -> Fits {
-        let entry = u32::try_from(at).map_err(|_| Malformed("a frame is too long"))?;
+    fn push(
+        &mut self,
+        place: Place,
+        at: &Range<usize>,
+        blocks: Blocks<'_>,
+        touched: &mut Touched,
+    ) -> Fits {
+        let narrow = |at: usize| u32::try_from(at).map_err(|_| Malformed("a frame is too long"));
+        let entry = narrow(at.start)?..narrow(at.end)?;
         let mut spread: Option<TopicId> = None;
         for block in blocks {
             let block: Block<'_> = block?;
             let partition = self.partition_mut(block.partition)?;
-            let pushed = partition.push(&block, place, entry);
-            pushed.ok_or(Malformed("records do not go on where their partition ends"))?;
+            let pushed = partition.push(&block, place, &entry);
+            let is_first =
+                pushed.ok_or(Malformed("records do not go on where their partition ends"))?;
+            if is_first {
+                self.in_segment.push(block.partition);
+            }
             if touched.partitions.last() != Some(&block.partition) {
                 touched.partitions.push(block.partition);
             }

@@ -7,7 +7,7 @@ mod partition;
 
 pub(crate) use apply::Touched;
 pub(crate) use cursor::{Cursor, Part, growth};
-pub(crate) use partition::{BatchAt, Partition, Place};
+pub(crate) use partition::{BatchAt, Batches, Partition, Place, Spot};
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,9 @@ use crate::entry::Seat;
 pub(crate) struct State {
     /// How often the log was opened.
     pub(crate) epoch: u64,
+    /// The segment that is being written, and the partitions that have records in it.
+    pub(crate) segment: u64,
+    pub(crate) in_segment: Vec<PartitionRef>,
     /// Above every id that a topic ever had.
     pub(crate) topics_ever: u64,
     pub(crate) topics: BTreeMap<TopicId, Topic>,

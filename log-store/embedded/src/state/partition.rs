@@ -1,6 +1,8 @@
-//! One partition as an index over the journal: which frame holds which records. In memory for all of
-//! them; the lists of sealed segments will move into their footers.
-use std::collections::VecDeque;
+//! One partition as an index over the journal: which frame holds which records. Batch by batch for the
+//! segment that is being written; of those before it only which has records of the partition, as their
+//! lists lie in [`SegmentIndex`](crate::index::SegmentIndex): what is here does not grow with the records
+//! that are kept.
+use std::{collections::VecDeque, ops::Range};
 
 use log_contract::{Offset, OffsetBounds, Timestamp};
 
@@ -24,17 +26,94 @@ pub(crate) struct BatchAt {
     pub(crate) base: Offset,
     pub(crate) appended_at: Timestamp,
     pub(crate) place: Place,
-    /// Position in the frame's body of the entry that holds the first of them.
-    pub(crate) entry: u32,
+    /// Where in the frame's body the entries lie that hold them, and others between them.
+    pub(crate) begin: u32,
+    pub(crate) end: u32,
     pub(crate) count: u32,
     /// Keys, values and headers.
-    pub(crate) bytes: u64,
+    pub(crate) bytes: u32,
+    /// The same of the partition's records before them in their segment.
+    pub(crate) bytes_before: u64,
 }
 
 impl BatchAt {
     pub(crate) fn end(&self) -> Offset {
         Offset(self.base.0 + u64::from(self.count))
     }
+
+    /// Of the frame's body.
+    pub(crate) fn piece(&self) -> Range<usize> {
+        self.begin as usize..self.end as usize
+    }
+}
+
+/// The batches of one partition in one segment, as they come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Batches {
+    list: VecDeque<BatchAt>,
+    /// Keys, values and headers of all of them.
+    bytes: u64,
+}
+
+impl Batches {
+    /// Takes a block that lies in an entry at this place of its frame's body. `None`: it is too large.
+    pub(crate) fn push(
+        &mut self,
+        block: &Block<'_>,
+        place: Place,
+        entry: &Range<u32>,
+    ) -> Option<()> {
+        let bytes = u32::try_from(block.bytes.len()).ok()?;
+        match self.list.back_mut() {
+            Some(last) if last.place == place && last.appended_at == block.appended_at => {
+                last.count = last.count.checked_add(block.count)?;
+                last.bytes = last.bytes.checked_add(bytes)?;
+                last.end = entry.end;
+            }
+            _ => self.list.push_back(BatchAt {
+                base: block.base,
+                appended_at: block.appended_at,
+                place,
+                begin: entry.start,
+                end: entry.end,
+                count: block.count,
+                bytes,
+                bytes_before: self.bytes,
+            }),
+        }
+        self.bytes += u64::from(bytes);
+        Some(())
+    }
+}
+
+impl IntoIterator for Batches {
+    type Item = BatchAt;
+    type IntoIter = std::collections::vec_deque::IntoIter<BatchAt>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
+}
+
+/// A segment that is written no more and has records of the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) segment: u64,
+    /// Of the first of them.
+    pub(crate) base: Offset,
+    pub(crate) appended_at: Timestamp,
+    /// Bytes of all records that the partition ever had before them.
+    pub(crate) bytes_before: u64,
+}
+
+/// Where some records are to be looked for.
+#[derive(Debug)]
+pub(crate) enum Spot<'a> {
+    /// Batches of the segment that is being written, from the one that holds the first of them on; and
+    /// the bytes of all records that the partition ever had before the segment.
+    Open(std::collections::vec_deque::Iter<'a, BatchAt>, u64),
+    /// In the list of another segment.
+    Sealed(Run),
 }
 
 /// See the module.
@@ -44,68 +123,113 @@ pub(crate) struct Partition {
     pub(crate) end: Offset,
     /// Of the newest record that ever was.
     pub(crate) appended_at: Timestamp,
-    /// Of all that `batches` names.
-    bytes: u64,
-    /// Bytes of the first batch's records that lie before `start`.
-    skipped: u64,
-    batches: VecDeque<BatchAt>,
+    /// Keys, values and headers of all records that ever were before `start`, and before `end`.
+    start_bytes: u64,
+    end_bytes: u64,
+    sealed: VecDeque<Run>,
+    /// Of the segment that is being written.
+    open: Batches,
+    /// Of all records that ever were before those of `open`.
+    open_bytes: u64,
 }
 
 impl Partition {
     pub(crate) fn bounds(&self) -> OffsetBounds {
         let (start, end) = (self.start, self.end);
-        OffsetBounds { start, end, records: end.0 - start.0, bytes: self.bytes - self.skipped }
+        let (records, bytes) = (end.0 - start.0, self.end_bytes - self.start_bytes);
+        OffsetBounds { start, end, records, bytes }
     }
 
-    /// What holds the records from `from` on.
-    pub(crate) fn from(&self, from: Offset) -> impl Iterator<Item = &BatchAt> {
-        let first = self.batches.partition_point(|batch| batch.end() <= from);
-        self.batches.range(first..)
+    /// Bytes of all records that ever were before `before`, if it is one of the bounds.
+    pub(crate) fn bytes_before(&self, before: Offset) -> Option<u64> {
+        let is_end = (before == self.end).then_some(self.end_bytes);
+        is_end.or((before == self.start).then_some(self.start_bytes))
     }
 
-    pub(crate) fn offset_at(&self, at: Timestamp) -> Offset {
-        let first = self.batches.partition_point(|batch| batch.appended_at < at);
-        self.batches.get(first).map_or(self.end, |batch| batch.base.max(self.start))
+    /// What holds the record at this offset. `None`: nothing does.
+    pub(crate) fn spot(&self, at: Offset) -> Option<Spot<'_>> {
+        if at < self.start || at >= self.end {
+            return None;
+        }
+        if self.open.list.front().is_some_and(|first| first.base <= at) {
+            let first = self.open.list.partition_point(|batch| batch.end() <= at);
+            return Some(Spot::Open(self.open.list.range(first..), self.open_bytes));
+        }
+        let behind = self.sealed.partition_point(|run| run.base <= at);
+        self.sealed.get(behind.checked_sub(1)?).copied().map(Spot::Sealed)
     }
 
-    /// Takes records that go on where it ends. `None`: they do not.
-    pub(super) fn push(&mut self, block: &Block<'_>, place: Place, entry: u32) -> Option<()> {
+    /// The first record that was not stamped before `at`, if it is known; else the segment that holds
+    /// it unless all that it has was stamped before, and the record that is it then.
+    pub(crate) fn offset_at(&self, at: Timestamp) -> Result<Offset, (Run, Offset)> {
+        let known = |offset: Offset| offset.max(self.start);
+        if self.open.list.front().is_some_and(|first| first.appended_at < at)
+            || self.sealed.is_empty()
+        {
+            let first = self.open.list.partition_point(|batch| batch.appended_at < at);
+            return Ok(self.open.list.get(first).map_or(self.end, |batch| known(batch.base)));
+        }
+        let behind = self.sealed.partition_point(|run| run.appended_at < at);
+        let open = || self.open.list.front().map_or(self.end, |first| first.base);
+        let next = known(self.sealed.get(behind).map_or_else(open, |run| run.base));
+        match behind.checked_sub(1).and_then(|last| self.sealed.get(last)) {
+            Some(run) => Err((*run, next)),
+            None => Ok(next),
+        }
+    }
+
+    /// Takes records that go on where it ends; whether they are the first of their segment. `None`: they
+    /// do not go on there.
+    pub(super) fn push(
+        &mut self,
+        block: &Block<'_>,
+        place: Place,
+        entry: &Range<u32>,
+    ) -> Option<bool> {
         if block.base != self.end || block.appended_at < self.appended_at {
             return None;
         }
-        let bytes = block.bytes.len() as u64;
-        match self.batches.back_mut() {
-            Some(last) if last.place == place && last.appended_at == block.appended_at => {
-                last.count = last.count.checked_add(block.count)?;
-                last.bytes += bytes;
-            }
-            _ => self.batches.push_back(BatchAt {
-                base: block.base,
-                appended_at: block.appended_at,
-                place,
-                entry,
-                count: block.count,
-                bytes,
-            }),
+        let is_first = self.open.list.is_empty();
+        if is_first {
+            self.open_bytes = self.end_bytes;
         }
+        self.open.push(block, place, entry)?;
         self.end = block.end();
         self.appended_at = block.appended_at;
-        self.bytes += bytes;
-        Some(())
+        self.end_bytes = self.open_bytes.checked_add(self.open.bytes)?;
+        Some(is_first)
     }
 
     /// `None`: it cannot start there.
-    pub(super) fn trim(&mut self, before: Offset, skipped: u64) -> Option<()> {
-        if before < self.start || before > self.end {
+    pub(super) fn trim(&mut self, before: Offset, bytes_before: u64) -> Option<()> {
+        let is_there = (self.start..=self.end).contains(&before);
+        let is_known = (self.start_bytes..=self.end_bytes).contains(&bytes_before);
+        if !is_there || !is_known {
             return None;
         }
-        while let Some(first) = self.batches.front().filter(|first| first.end() <= before) {
-            self.bytes -= first.bytes;
-            self.batches.pop_front();
-        }
-        let most = self.batches.front().map_or(0, |first| first.bytes);
+        let open = self.open.list.front().map_or(self.end, |first| first.base);
+        while self.sealed.get(1).map_or(open, |next| next.base) <= before
+            && self.sealed.pop_front().is_some()
+        {}
         self.start = before;
-        self.skipped = skipped;
-        (skipped <= most).then_some(())
+        self.start_bytes = bytes_before;
+        Some(())
+    }
+
+    /// The segment that was written is written no more. Gives what it has, also what was trimmed
+    /// meanwhile.
+    pub(super) fn seal(&mut self) -> Batches {
+        let batches = std::mem::take(&mut self.open);
+        if let Some(first) = batches.list.front()
+            && self.start < self.end
+        {
+            self.sealed.push_back(Run {
+                segment: first.place.segment,
+                base: first.base,
+                appended_at: first.appended_at,
+                bytes_before: self.open_bytes,
+            });
+        }
+        batches
     }
 }

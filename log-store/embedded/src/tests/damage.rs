@@ -308,7 +308,7 @@ async fn frames_behind_a_segment_without_frames_are_found() {
     frame::finish(&mut frame, 0, &numbers);
     let at = segment::HEADER_LEN as u64;
     third.file.write_at(at, &frame).expect("written");
-    let place = found.unsure[0];
+    let place = crate::state::Place { segment: 3, ..found.unsure[0] };
     state.apply(place, &frame[frame::HEADER_LEN..frame::HEADER_LEN + len]).expect("it fits");
 
     let again = recover(&OsDisk, &journal).expect("nothing is lost").expect("there");

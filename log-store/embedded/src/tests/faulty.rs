@@ -4,7 +4,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -18,6 +18,10 @@ pub(crate) struct FaultyDisk {
     pub(crate) writes_tear: Arc<AtomicBool>,
     /// Files cannot grow.
     pub(crate) is_full: Arc<AtomicBool>,
+    /// Syncs of segments that were there when the log was opened wait.
+    pub(crate) is_shut: Arc<AtomicBool>,
+    /// So many syncs of such came.
+    pub(crate) at_gate: Arc<AtomicUsize>,
 }
 
 fn is(fault: &AtomicBool) -> bool {
@@ -29,7 +33,8 @@ impl FaultyDisk {
         if path.parent().is_some_and(|dir| dir.ends_with("artifacts")) {
             return inner;
         }
-        Arc::new(FaultyFile { inner, disk: self.clone() })
+        let is_gated = path.extension().is_some_and(|end| end == "seg");
+        Arc::new(FaultyFile { inner, disk: self.clone(), is_gated })
     }
 }
 
@@ -67,6 +72,7 @@ impl Disk for FaultyDisk {
 struct FaultyFile {
     inner: Arc<dyn DiskFile>,
     disk: FaultyDisk,
+    is_gated: bool,
 }
 
 impl DiskFile for FaultyFile {
@@ -95,6 +101,12 @@ impl DiskFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         if is(&self.disk.syncs_fail) {
             return Err(io::Error::other("the platter came off"));
+        }
+        if self.is_gated {
+            self.disk.at_gate.fetch_add(1, Ordering::SeqCst);
+            while is(&self.disk.is_shut) {
+                std::thread::yield_now();
+            }
         }
         self.inner.sync()
     }

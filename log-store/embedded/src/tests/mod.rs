@@ -2,6 +2,7 @@
 mod damage;
 pub(crate) mod faulty;
 mod full;
+mod history;
 mod order;
 mod power;
 mod stored;

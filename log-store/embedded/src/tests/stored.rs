@@ -8,7 +8,7 @@ use log_contract::{Before, Blobs, Digest, Documents, Expect, StateKey, StateWrit
 use super::*;
 
 fn stored() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2")
 }
 
 /// What the directory holds: written once, with the program of then.
@@ -39,7 +39,7 @@ async fn write_fixture() {
 }
 
 #[tokio::test]
-async fn the_stored_directory_of_format_1_is_opened() {
+async fn the_stored_directory_of_format_2_is_opened() {
     if std::env::var_os("WRITE_FIXTURE").is_some() {
         write_fixture().await;
     }

@@ -1,0 +1,98 @@
+//! The indexes that were used last, in memory that is bounded; others are read, or made again. Never
+//! the index of the segment that is being written.
+use std::sync::Arc;
+
+use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+
+use super::{SegmentIndex, rebuild::rebuild};
+use crate::{
+    options::OpenError,
+    recovery::{SegmentFiles, at},
+    segment,
+};
+
+/// What it holds beyond an index.
+const INDEX_BYTES: u64 = 160;
+/// An index is about so large when it matters how many there are.
+const INDEX_BYTES_EXPECTED: usize = 64 << 10;
+/// An index larger than this part of all is not kept: see [`Cold`](crate::cold::Cold).
+const HOT: f64 = 0.6;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Indexes {
+    kept: Cache<u64, Arc<SegmentIndex>, Memory>,
+}
+
+#[derive(Clone, Debug)]
+struct Memory;
+
+impl Weighter<u64, Arc<SegmentIndex>> for Memory {
+    fn weight(&self, _: &u64, index: &Arc<SegmentIndex>) -> u64 {
+        index.bytes() as u64 + INDEX_BYTES
+    }
+}
+
+impl Indexes {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity((bytes_max / INDEX_BYTES_EXPECTED).max(16))
+            .weight_capacity(bytes_max as u64)
+            .hot_allocation(HOT)
+            .shards(1)
+            .build()
+            .expect("both capacities are given");
+        let (hasher, lifecycle) = (Default::default(), Default::default());
+        Self { kept: Cache::with_options(options, Memory, hasher, lifecycle) }
+    }
+
+    /// The index of a segment, if it is in memory.
+    pub(crate) fn get(&self, segment: u64) -> Option<Arc<SegmentIndex>> {
+        self.kept.get(&segment)
+    }
+
+    /// Of a segment that was just written to its end.
+    pub(crate) fn keep(&self, index: Arc<SegmentIndex>) {
+        self.kept.insert(index.segment, index);
+    }
+
+    /// The index of a segment that is written no more; whoever comes while another reads it waits for
+    /// that.
+    pub(crate) fn load(
+        &self,
+        files: &SegmentFiles,
+        segment: u64,
+    ) -> Result<Arc<SegmentIndex>, OpenError> {
+        self.kept.get_or_insert_with(&segment, || {
+            let of = files.get(segment)?;
+            let index = read(files, segment, of.salt);
+            index.map_or_else(|| rebuild(&of, files.path(segment)), Ok).map(Arc::new)
+        })
+    }
+}
+
+/// What the file says, if there is one and it is whole.
+fn read(files: &SegmentFiles, segment: u64, salt: u64) -> Option<SegmentIndex> {
+    let path = files.dir().join(segment::index_name(segment));
+    let read = || {
+        let file = files.disk().open(&path)?;
+        let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
+        let mut bytes = vec![0; len];
+        file.read_at(0, &mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    match read() {
+        Ok(bytes) => match SegmentIndex::parse(&bytes, segment, salt) {
+            Ok(index) => Some(index),
+            Err(why) => {
+                tracing::warn!(path = %path.display(), %why, "an index is made again");
+                None
+            }
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!(error = %at("read", &path)(error), "an index is made again");
+            None
+        }
+    }
+}
