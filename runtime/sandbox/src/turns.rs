@@ -67,8 +67,9 @@ impl Share {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The sum.
-    fn charge(&self, used: Duration) -> u64 {
+    /// Counts what was used of a core for whose share it is. Gives the sum, in nanoseconds: only
+    /// differences mean something.
+    pub fn charge(&self, used: Duration) -> u64 {
         let nanos = u64::try_from(used.as_nanos()).unwrap_or(u64::MAX);
         self.used.fetch_add(nanos, Ordering::Relaxed).saturating_add(nanos)
     }

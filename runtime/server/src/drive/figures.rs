@@ -43,6 +43,8 @@ const COUNTERS: [Counted; 9] = [
 const OUTCOMES: usize = 10;
 const INVOCATIONS: (&str, &str) = ("invocations_total", "Answers by outcome.");
 const CPU: (&str, &str) = ("invocation_cpu_seconds_total", "CPU time of invocations.");
+const FEED: (&str, &str) =
+    ("feed_seconds_total", "Time on a thread that feeds took beside their guests.");
 const WALL: (&str, &str) = ("invocation_seconds", "Wall time of invocations.");
 const WANTED: (&str, &str) = ("width_wanted", "Attempts at once that the lag asks for.");
 const ALLOWED: (&str, &str) = ("width_allowed", "Attempts at once that may run.");
@@ -58,6 +60,7 @@ struct Numbers {
     counters: [AtomicU64; COUNTERS.len()],
     by_outcome: [AtomicU64; OUTCOMES],
     cpu_nanos: AtomicU64,
+    feed_nanos: AtomicU64,
     wall_nanos: AtomicU64,
     /// Invocations by wall time; the last is beyond all bounds.
     by_wall: [AtomicU64; SECONDS.len() + 1],
@@ -103,11 +106,15 @@ impl TriggerFigures {
 
     /// One invocation is over.
     pub(super) fn spent(&self, wall: Duration, cpu: Duration) {
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         raise(&self.numbers.cpu_nanos, nanos(cpu));
         raise(&self.numbers.wall_nanos, nanos(wall));
         let bucket = SECONDS.partition_point(|bound| *bound < wall.as_secs_f64());
         raise(&self.numbers.by_wall[bucket], 1);
+    }
+
+    /// A feed had a thread for so long.
+    pub(super) fn fed(&self, time: Duration) {
+        raise(&self.numbers.feed_nanos, nanos(time));
     }
 
     pub(super) fn set_width(&self, wanted: usize, allowed: usize) {
@@ -119,6 +126,10 @@ impl TriggerFigures {
     pub(super) fn remove(&self) {
         self.all.0.remove(&self.trigger);
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn raise(counter: &AtomicU64, by: u64) {
@@ -142,7 +153,7 @@ struct Shown {
 impl Shown {
     fn of(figures: Arc<Figures>) -> prometheus::Result<Self> {
         let all = COUNTERS.iter().map(|(name, help, _)| (*name, *help, TRIGGER));
-        let others = [CPU, WALL, WANTED, ALLOWED].map(|(name, help)| (name, help, TRIGGER));
+        let others = [CPU, FEED, WALL, WANTED, ALLOWED].map(|(name, help)| (name, help, TRIGGER));
         let by_outcome: &[&str] = &["trigger", "outcome"];
         let all = all.chain(others).chain([(INVOCATIONS.0, INVOCATIONS.1, by_outcome)]);
         let descs = all.map(|(name, help, labels)| describe(name, help, labels));
@@ -191,6 +202,8 @@ impl Collector for Shown {
         pages.push(family(INVOCATIONS.0, INVOCATIONS.1, counters, invocations.collect()));
         let cpu = each(&|it| counter(read(&it.cpu_nanos) / 1e9));
         pages.push(family(CPU.0, CPU.1, counters, cpu));
+        let feed = each(&|it| counter(read(&it.feed_nanos) / 1e9));
+        pages.push(family(FEED.0, FEED.1, counters, feed));
         pages.push(family(WALL.0, WALL.1, MetricType::HISTOGRAM, each(&histogram)));
         let wanted = each(&|it| gauge(read(&it.wanted)));
         pages.push(family(WANTED.0, WANTED.1, gauges, wanted));
@@ -387,6 +400,8 @@ mod tests {
             one.spent(Duration::from_millis(millis), Duration::from_millis(millis / 2));
         }
         one.set_width(3, 2);
+        one.fed(Duration::from_millis(1_500));
+        one.fed(Duration::from_millis(250));
         let text = page(&registry);
         for line in [
             "# TYPE millstream_trigger_records_in_total counter",
@@ -398,6 +413,7 @@ mod tests {
             "millstream_trigger_invocation_seconds_bucket{trigger=\"one\",le=\"+Inf\"} 3",
             "millstream_trigger_invocation_seconds_sum{trigger=\"one\"} 60.003",
             "millstream_trigger_invocation_cpu_seconds_total{trigger=\"one\"} 30.001",
+            "millstream_trigger_feed_seconds_total{trigger=\"one\"} 1.75",
             "millstream_trigger_width_wanted{trigger=\"one\"} 3",
             "millstream_trigger_width_allowed{trigger=\"one\"} 2",
         ] {

@@ -6,6 +6,7 @@ use super::{
     effects::place_of,
     events::Kind,
     feed::{Ended, FeedDriver},
+    metered::metered,
     running::{FeedHandle, RunningTrigger, WORDS},
 };
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -166,7 +167,13 @@ impl Member {
         };
         let driving = async move {
             let guard = guard;
-            let ended = drive(context, running, received, lease, place, &handle).await;
+            let owner = Arc::clone(&running);
+            let work = drive(context, running, received, lease, place, &handle);
+            let ended = metered(work, |took| {
+                owner.share.charge(took);
+                owner.figures.fed(took);
+            })
+            .await;
             drop(guard);
             (handle, ended)
         };

@@ -14,6 +14,7 @@ mod figures;
 mod function_logs;
 mod letters;
 mod member;
+mod metered;
 mod once;
 mod permits;
 mod plan;

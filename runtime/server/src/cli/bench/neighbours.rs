@@ -91,7 +91,7 @@ struct Seen {
 struct Busy {
     /// Records a second that became durable.
     per_second: f64,
-    /// Cores that the guests of all triggers used.
+    /// Cores that the guests and feeds of all triggers used.
     guests: f64,
     /// Cores that this process used for all that is not a guest.
     overhead: f64,
@@ -99,8 +99,8 @@ struct Busy {
     idle: f64,
     /// Cores that other processes took.
     elsewhere: f64,
-    /// Cores of the neighbour, then of each hostile trigger, as the metrics tell them: that is the time
-    /// on a worker, also while that worker had to wait for a core.
+    /// Cores of the neighbour, then of each hostile trigger, guests and feeds, as the metrics tell them:
+    /// that is the time on a worker, also while that worker had to wait for a core.
     metered: Vec<f64>,
 }
 
@@ -310,7 +310,10 @@ async fn watch_busy(
     let batches = (Ordering::Partition, usize::from(setting.batch));
     let busy = rig.trigger(&name, (&source, &output), "burns", batches).await?;
     tokio::time::sleep(SETTLE).await;
-    let cpu = |trigger| rig.counter("millstream_trigger_invocation_cpu_seconds_total", trigger);
+    let counter =
+        |what: &str, trigger| rig.counter(&format!("millstream_trigger_{what}_total"), trigger);
+    let cpu =
+        |trigger| counter("invocation_cpu_seconds", trigger) + counter("feed_seconds", trigger);
     let mut triggers = vec![&busy];
     triggers.extend(hostile);
     let spent: Vec<f64> = triggers.iter().map(|trigger| cpu(trigger)).collect();
