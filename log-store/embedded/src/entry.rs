@@ -256,7 +256,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn take_topic(take: &mut Take<'_>) -> Result<TopicInfo, Malformed> {
+pub(crate) fn take_topic(take: &mut Take<'_>) -> Result<TopicInfo, Malformed> {
     let id = TopicId(take.u64(CUT)?);
     let name = TopicName::parse_internal(take.text(CUT)?)
         .map_err(|_| Malformed("a topic's name is none"))?;
@@ -272,7 +272,7 @@ fn take_option(take: &mut Take<'_>) -> Result<Option<u64>, Malformed> {
     if take.flag(CUT)? { take.u64(CUT).map(Some) } else { Ok(None) }
 }
 
-fn take_cursor(take: &mut Take<'_>) -> Result<CursorName, Malformed> {
+pub(crate) fn take_cursor(take: &mut Take<'_>) -> Result<CursorName, Malformed> {
     let text = take.text(CUT)?;
     CursorName::parse_internal(text).map_err(|_| Malformed("a cursor's name is none"))
 }
@@ -328,11 +328,11 @@ fn skip_to_outputs(take: &mut Take<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn take_bytes(take: &mut Take<'_>) -> Result<Option<Bytes>, Malformed> {
+pub(crate) fn take_bytes(take: &mut Take<'_>) -> Result<Option<Bytes>, Malformed> {
     if take.flag(CUT)? { take.string(CUT).map(Bytes::copy_from_slice).map(Some) } else { Ok(None) }
 }
 
-fn take_progress(take: &mut Take<'_>) -> Result<Progress, Malformed> {
+pub(crate) fn take_progress(take: &mut Take<'_>) -> Result<Progress, Malformed> {
     const WHAT: &str = "the progress of a settlement is malformed";
     let next = take.u64(WHAT)?;
     let ranges = take.varint(WHAT)?;
@@ -364,16 +364,7 @@ impl Put<'_> {
     }
 
     pub(crate) fn topic(&mut self, kind: Kind, topic: &TopicInfo) {
-        let TopicInfo { id, spec: TopicSpec { name, partitions, retention, compacted } } = topic;
-        let age = retention.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        self.entry(kind, |into| {
-            put_u64(into, id.0);
-            put_string(into, name.as_str().as_bytes());
-            put_u32(into, *partitions);
-            put_option(into, age);
-            put_option(into, retention.bytes);
-            into.extend_from_slice(&[u8::from(retention.hold_for_triggers), u8::from(*compacted)]);
-        });
+        self.entry(kind, |into| put_topic(into, topic));
     }
 
     pub(crate) fn topic_deleted(&mut self, id: TopicId) {
@@ -435,6 +426,17 @@ impl Put<'_> {
     }
 }
 
+pub(crate) fn put_topic(into: &mut Vec<u8>, topic: &TopicInfo) {
+    let TopicInfo { id, spec: TopicSpec { name, partitions, retention, compacted } } = topic;
+    let age = retention.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    put_u64(into, id.0);
+    put_string(into, name.as_str().as_bytes());
+    put_u32(into, *partitions);
+    put_option(into, age);
+    put_option(into, retention.bytes);
+    into.extend_from_slice(&[u8::from(retention.hold_for_triggers), u8::from(*compacted)]);
+}
+
 fn put_option(into: &mut Vec<u8>, value: Option<u64>) {
     into.push(u8::from(value.is_some()));
     if let Some(value) = value {
@@ -442,7 +444,7 @@ fn put_option(into: &mut Vec<u8>, value: Option<u64>) {
     }
 }
 
-fn put_bytes(into: &mut Vec<u8>, value: Option<&[u8]>) {
+pub(crate) fn put_bytes(into: &mut Vec<u8>, value: Option<&[u8]>) {
     into.push(u8::from(value.is_some()));
     if let Some(value) = value {
         put_string(into, value);
@@ -455,7 +457,7 @@ fn put_seat(into: &mut Vec<u8>, seat: &Seat) {
     put_u32(into, seat.partition.0);
 }
 
-fn put_progress(into: &mut Vec<u8>, progress: &Progress) {
+pub(crate) fn put_progress(into: &mut Vec<u8>, progress: &Progress) {
     put_u64(into, progress.next().0);
     put_varint(into, progress.ahead().len() as u64);
     let mut at = progress.next().0;

@@ -183,11 +183,20 @@ impl SegmentIndex {
     ) -> impl Iterator<Item = BatchAt> + 'a {
         let of_others = usize::from(pages.first().is_some_and(|page| page.partition != partition));
         let pages = pages.iter().skip(of_others);
-        pages.take_while(move |page| page.partition == partition).flat_map(move |page| {
-            let packed = self.packed.get(page.begin as usize..).unwrap_or_default();
-            let (mut take, mut before) = (Take::new(packed), Before::page(page));
-            (0..page.batches).map_while(move |_| before.take(&mut take, self.segment))
-        })
+        let pages = pages.take_while(move |page| page.partition == partition);
+        pages.flat_map(|page| self.of_page(page))
+    }
+
+    /// All batches, by partition and offset.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (PartitionRef, BatchAt)> + '_ {
+        self.pages.iter().flat_map(|page| self.of_page(page).map(|batch| (page.partition, batch)))
+    }
+
+    fn of_page(&self, page: &Page) -> impl Iterator<Item = BatchAt> + '_ {
+        let packed = self.packed.get(page.begin as usize..).unwrap_or_default();
+        let (mut take, mut before) = (Take::new(packed), Before::page(page));
+        let segment = self.segment;
+        (0..page.batches).map_while(move |_| before.take(&mut take, segment))
     }
 
     /// As it lies in a file. `salt`: of the segment.

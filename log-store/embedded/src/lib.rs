@@ -2,6 +2,7 @@
 //! for all that waits. What lies on disk: `FORMAT.md`.
 //!
 //! Bytes (`wire`, `frame`, `segment`, `block`, `entry`) refuse what is not as written, and never guess.
+//! `index` and `snapshot` are derived from them, so that neither memory nor an opening grows with history.
 //! `state` is the fold over all durable entries; `plan` decides, purely, what the next frame holds.
 //! `writer` alone changes anything, after it is durable; `log` answers the contract.
 mod wire;
@@ -17,6 +18,7 @@ mod segment;
 
 mod plan;
 mod request;
+mod snapshot;
 mod state;
 
 mod disk;

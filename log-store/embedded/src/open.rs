@@ -21,6 +21,7 @@ use crate::{
     recovery::{Recovered, SegmentFiles, at, begun, full_or, recover, secure},
     segment,
     shared::Shared,
+    snapshot::Due,
     spare::Spare,
     state::State,
     tail::Tail,
@@ -30,6 +31,13 @@ use crate::{
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
 const ARTIFACTS: &str = "artifacts";
+/// What an earlier process was about to write.
+const WASTE: [&str; 4] = [
+    segment::UNFINISHED,
+    segment::RESERVE_UNFINISHED,
+    segment::INDEX_UNFINISHED,
+    segment::SNAPSHOT_UNFINISHED,
+];
 /// No segment is smaller: its header, and room for some frames.
 const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// Positions in a segment are u32.
@@ -62,10 +70,7 @@ pub(crate) fn open(dir: &Path, mut options: Options) -> Result<Arc<EmbeddedLog>,
             synced => synced.map_err(at("sync", parent))?,
         }
     }
-    clean(&*disk, &journal_dir, |name| {
-        [segment::UNFINISHED, segment::RESERVE_UNFINISHED, segment::INDEX_UNFINISHED]
-            .contains(&name)
-    })?;
+    clean(&*disk, &journal_dir, |name| WASTE.contains(&name))?;
     clean(&*disk, &artifacts, |name| name.ends_with(blobs::UNFINISHED))?;
 
     let recovered = match recover(&*disk, &journal_dir)? {
@@ -106,17 +111,16 @@ fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, O
     let journal_bytes = segment.capacity;
     let (state, at) = (State::default(), segment::HEADER_LEN as u64);
     let unsure = Vec::new();
-    let in_block = Vec::new();
     Ok(Recovered {
         state,
         segment,
         at,
         number: 1,
         unsure,
-        in_block,
         ready: None,
         journal_bytes,
         indexes: Vec::new(),
+        replayed: 0,
     })
 }
 
@@ -129,7 +133,15 @@ fn start(
 ) -> Result<Arc<EmbeddedLog>, OpenError> {
     let begun = begun(dir, &recovered)?;
     let Recovered {
-        state, segment, at: position, number, ready, mut journal_bytes, indexes, ..
+        state,
+        segment,
+        at: position,
+        number,
+        ready,
+        mut journal_bytes,
+        indexes,
+        replayed,
+        ..
     } = recovered;
     let disk = options.disk.clone();
     let epoch = next_epoch(&state).map_err(at("open", dir))?;
@@ -179,6 +191,7 @@ fn start(
         journal,
         preparer,
         keeper,
+        due: Due::new(options.snapshot_bytes, replayed),
         dir: dir.into(),
         frame,
         unsaid: Vec::new(),

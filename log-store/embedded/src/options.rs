@@ -23,6 +23,9 @@ pub struct Options {
     pub cold_bytes: usize,
     /// Indexes of the segments that were read last, in memory: 16 MiB.
     pub index_bytes: usize,
+    /// After so many bytes of the journal what the log knows is written to a file of its own, so that an
+    /// opening need not read what came before: 256 MiB.
+    pub snapshot_bytes: u64,
     /// Requests that wait for the writer: 64 MiB. Whoever comes then waits before it is taken.
     pub queue_bytes: usize,
     /// A frame takes no further request beyond so many bytes: 1 MiB. Whoever reads one partition's
@@ -49,6 +52,7 @@ impl Options {
             tail_bytes: 128 << 20,
             cold_bytes: 32 << 20,
             index_bytes: 16 << 20,
+            snapshot_bytes: 256 << 20,
             queue_bytes: 64 << 20,
             group_bytes: 1 << 20,
             state_bytes_max: 1 << 30,

@@ -17,6 +17,7 @@ use crate::{
     journal::Segment,
     options::OpenError,
     segment,
+    snapshot::{self, Snapshot},
     state::{Place, State},
 };
 pub(crate) use scan::{Found, Scan};
@@ -32,24 +33,31 @@ pub(crate) struct Recovered {
     pub(crate) number: u64,
     /// Frames that are there and were perhaps never synced: no later one says so. At most the last.
     pub(crate) unsure: Vec<Place>,
-    /// Frames that reach into the block in which the journal goes on.
-    pub(crate) in_block: Vec<Place>,
     /// The segment after it, if it was prepared.
     pub(crate) ready: Option<Segment>,
     /// Of all segments up to that one.
     pub(crate) journal_bytes: u64,
     /// Those of the last segments that have no file.
     pub(crate) indexes: Vec<Arc<SegmentIndex>>,
+    /// Bytes of frames that had to be read.
+    pub(crate) replayed: u64,
 }
 
 /// Reads the journal in `dir`. `None`: there is none yet.
 pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, OpenError> {
-    let segments = open_segments(disk, dir)?;
-    if segments.is_empty() {
-        return Ok(None);
-    }
     let names = disk.list(dir).map_err(at("list", dir))?;
+    let path = dir.join(segment::SNAPSHOT);
+    let snapshot = snapshot::load(disk, dir).map_err(at("read", &path))?;
+    let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.state.end.segment);
+    let segments = open_segments(disk, dir, &names, first)?;
+    let Some(oldest) = segments.first() else { return Ok(None) };
+    let mut bytes_before = 0;
     let mut fold = Fold::new();
+    if let Some(snapshot) = snapshot {
+        check_end(dir, oldest, &snapshot)?;
+        bytes_before = snapshot.bytes_before;
+        fold.go_on(snapshot.state);
+    }
     for (nth, segment) in segments.iter().enumerate() {
         // Also behind one without frames: the number says which is the next, wherever it lies.
         fold.take_segment(dir, nth, segment)?;
@@ -58,11 +66,12 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     }
     let (nth, at) = fold.tail;
     refuse_lost_frames(dir, &segments, &fold)?;
-    let journal_bytes = segments.iter().take(nth + 1).map(|segment| segment.capacity).sum();
+    let read: u64 = segments.iter().take(nth + 1).map(|segment| segment.capacity).sum();
+    let journal_bytes = bytes_before + read;
     let mut rest = segments.into_iter().skip(nth);
     let missing = || OpenError::Missing { file: dir.join(segment::file_name(1)) };
     let segment = rest.next().ok_or_else(missing)?;
-    let Fold { state, number, unsure, in_block, indexes, .. } = fold;
+    let Fold { state, number, unsure, indexes, replayed, .. } = fold;
     let ready = rest.next();
     Ok(Some(Recovered {
         state,
@@ -70,11 +79,43 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
         at,
         number,
         unsure,
-        in_block,
         ready,
         journal_bytes,
         indexes,
+        replayed,
     }))
+}
+
+/// Sees to it that the journal holds what a snapshot was made of: it was durable.
+fn check_end(dir: &Path, segment: &Segment, snapshot: &Snapshot) -> Result<(), OpenError> {
+    let path = dir.join(segment::file_name(segment.id));
+    let Snapshot { state, salt, .. } = snapshot;
+    let Some(last) = state.end.in_block.last() else { return Ok(()) };
+    let damaged = |why: String| OpenError::Damaged {
+        file: path.clone(),
+        at: u64::from(last.at),
+        why: format!(
+            "frame {} is not there, which `{}` knows: {why}",
+            last.frame,
+            segment::SNAPSHOT
+        ),
+    };
+    if segment.salt != *salt {
+        return Err(damaged("it is another segment".into()));
+    }
+    let mut frame = vec![0; last.len as usize];
+    match segment.file.read_at(u64::from(last.at), &mut frame) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(damaged("the file ends before it".into()));
+        }
+        Err(error) => return Err(at("read", &path)(error)),
+    }
+    let header = frame::check(&frame, segment.salt).map_err(|why| damaged(why.to_string()))?;
+    if header.number != last.frame || header.segment != segment.id {
+        return Err(damaged("another frame lies there".into()));
+    }
+    Ok(())
 }
 
 /// What the block holds already in which the journal goes on: it is written again with the next frame, so
@@ -82,7 +123,11 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
 pub(crate) fn begun(dir: &Path, kept: &Recovered) -> Result<Vec<u8>, OpenError> {
     let path = dir.join(segment::file_name(kept.segment.id));
     let mut bytes = Vec::new();
-    for place in &kept.in_block {
+    for place in &kept.state.end.in_block {
+        if place.segment != kept.segment.id {
+            // The journal goes on at the beginning of another.
+            continue;
+        }
         let (at_frame, mut frame) = (u64::from(place.at), vec![0; place.len as usize]);
         kept.segment.file.read_at(at_frame, &mut frame).map_err(at("read", &path))?;
         let damaged = |why: String| OpenError::Damaged { file: path.clone(), at: at_frame, why };
@@ -125,22 +170,34 @@ pub(crate) fn full_or(act: &'static str, error: io::Error, dir: &Path, path: &Pa
     if is_full(&error) { OpenError::Full { dir: dir.into() } } else { at(act, path)(error) }
 }
 
-/// All segments, by id.
-fn open_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>, OpenError> {
-    let names = disk.list(dir).map_err(at("list", dir))?;
+/// The segments from this one on, by id. The others must be there, too, by name and by header.
+fn open_segments(
+    disk: &dyn Disk,
+    dir: &Path,
+    names: &[String],
+    first: u64,
+) -> Result<Vec<Segment>, OpenError> {
     let mut ids: Vec<u64> =
         names.iter().filter_map(|name| segment::parse_file_name(name)).collect();
     ids.sort_unstable();
-    if ids.is_empty() && names.iter().any(|name| name == segment::RESERVE) {
-        // The reserve is made after the first segment: somebody took that away.
+    let is_later = |name: &String| [segment::RESERVE, segment::SNAPSHOT].contains(&&**name);
+    if ids.is_empty() && names.iter().any(is_later) {
+        // Those are made after the first segment: somebody took that away.
         return Err(OpenError::Missing { file: dir.join(segment::file_name(1)) });
     }
-    let mut segments = Vec::with_capacity(ids.len());
+    let mut segments = Vec::new();
     for (id, expected) in ids.into_iter().zip(1..) {
         if id != expected {
             return Err(OpenError::Missing { file: dir.join(segment::file_name(expected)) });
         }
-        segments.push(open_segment(disk, dir, id)?);
+        // Also of those that are not read it is known that they are what their names say.
+        let segment = open_segment(disk, dir, id)?;
+        if id >= first {
+            segments.push(segment);
+        }
+    }
+    if segments.is_empty() && first > 1 {
+        return Err(OpenError::Missing { file: dir.join(segment::file_name(first)) });
     }
     Ok(segments)
 }
@@ -180,8 +237,7 @@ struct Fold {
     unsure: Vec<Place>,
     /// Where the next frame goes: the segment's place in the list, and the position.
     tail: (usize, u64),
-    /// Frames of that segment that reach into the block of that position.
-    in_block: Vec<Place>,
+    replayed: u64,
     /// Of segments that are written no more.
     indexes: Vec<Arc<SegmentIndex>>,
 }
@@ -194,9 +250,18 @@ impl Fold {
             durable_to: 0,
             unsure: Vec::new(),
             tail: (0, 0),
-            in_block: Vec::new(),
+            replayed: 0,
             indexes: Vec::new(),
         }
+    }
+
+    /// Begins behind what a snapshot knows.
+    fn go_on(&mut self, state: State) {
+        self.number = state.end.number + 1;
+        // Nothing is in a snapshot that was not.
+        self.durable_to = state.end.number;
+        self.tail = (0, state.end.at);
+        self.state = state;
     }
 
     /// Takes the frames that follow in a segment.
@@ -204,6 +269,9 @@ impl Fold {
         let path = dir.join(segment::file_name(segment.id));
         let mut scan = Scan::new(segment, path.clone());
         let mut position = segment::HEADER_LEN as u64;
+        if self.state.end.segment == segment.id {
+            position = self.state.end.at;
+        }
         let mut has_frames = false;
         loop {
             let (number, epoch) = (self.number, self.state.epoch);
@@ -234,13 +302,8 @@ impl Fold {
             self.unsure.retain(|place| place.frame > durable_to);
             self.number += 1;
             position += header.total() as u64;
-            if !has_frames {
-                self.in_block.clear();
-            }
             has_frames = true;
-            self.in_block.push(place);
-            let block = position - in_block(position) as u64;
-            self.in_block.retain(|place| u64::from(place.at) + u64::from(place.len) > block);
+            self.replayed += header.total() as u64;
         }
         if has_frames || nth == 0 {
             self.tail = (nth, position);

@@ -22,6 +22,9 @@ const INDEX_SUFFIX: &str = ".idx";
 pub(crate) const UNFINISHED: &str = "next.tmp";
 /// An index that is still being written.
 pub(crate) const INDEX_UNFINISHED: &str = "index.tmp";
+/// All that the log knew at some frame.
+pub(crate) const SNAPSHOT: &str = "state.snap";
+pub(crate) const SNAPSHOT_UNFINISHED: &str = "snapshot.tmp";
 /// Zeros kept for what must go on when the disk is full.
 pub(crate) const RESERVE: &str = "reserve.free";
 pub(crate) const RESERVE_UNFINISHED: &str = "reserve.tmp";

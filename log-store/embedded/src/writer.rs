@@ -24,6 +24,7 @@ use crate::{
     request::{Outcome, Request, Right},
     segment,
     shared::Shared,
+    snapshot::{self, Due},
     state::Place,
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Writer {
     pub(crate) journal: Journal,
     pub(crate) preparer: Preparer,
     pub(crate) keeper: Keeper,
+    /// When the next snapshot is made.
+    pub(crate) due: Due,
     pub(crate) dir: PathBuf,
     /// The frame that is being made; its buffer goes round with the tail.
     pub(crate) frame: FrameBuf,
@@ -68,6 +71,9 @@ impl Writer {
             what: "plan a frame for",
             error: io::Error::other("the thread that writes panicked"),
         });
+        if matches!(end, End::Closed) {
+            self.snapshot();
+        }
         let Self { shared, options, preparer, keeper, dir, lock, .. } = self;
         if let End::Fatal { what, error } = end {
             (options.on_fatal)(&Fatal { what, dir, error });
@@ -231,9 +237,30 @@ impl Writer {
 
     fn publish(&mut self, place: Place, body_len: usize) {
         let body = self.shared.tail.push(place.frame, body_len, &mut self.frame);
+        self.due.wrote(place.len);
         if let Some(index) = self.shared.apply(place, &body).sealed {
             self.keeper.keep(index);
+            if self.due.is_now() {
+                self.snapshot();
+            }
         }
+    }
+}
+
+impl Writer {
+    /// Has all that is known written to its file.
+    fn snapshot(&mut self) {
+        let Segment { salt, capacity, .. } = self.journal.segment;
+        let before = self.shared.journal_bytes.load(Ordering::Relaxed).saturating_sub(capacity);
+        let file = {
+            let state = self.shared.state();
+            if state.state_bytes > snapshot::STATE_BYTES_MAX {
+                return;
+            }
+            snapshot::encode(&state, salt, before)
+        };
+        self.due.made(file.len());
+        self.keeper.keep_snapshot(file);
     }
 }
 

@@ -1,5 +1,5 @@
-//! The thread that writes indexes to their files. What it cannot write is made again when it is wanted:
-//! it syncs nothing, and never holds up who hands it something.
+//! The thread that writes indexes and snapshots to their files. What it cannot write is made again when it
+//! is wanted: it never holds up who hands it something.
 use std::{
     io,
     sync::{
@@ -13,7 +13,7 @@ use super::SegmentIndex;
 use crate::{
     options::OpenError,
     recovery::{SegmentFiles, at},
-    segment,
+    segment, snapshot,
 };
 
 /// So many may wait.
@@ -22,8 +22,15 @@ const WAITING_MAX: usize = 64;
 /// See the module. Dropping it ends the thread, once it has written what waits.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    waiting: Option<SyncSender<Arc<SegmentIndex>>>,
+    waiting: Option<SyncSender<Wanted>>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Index(Arc<SegmentIndex>),
+    /// The bytes of its file.
+    Snapshot(Vec<u8>),
 }
 
 impl Keeper {
@@ -35,8 +42,16 @@ impl Keeper {
     }
 
     pub(crate) fn keep(&self, index: Arc<SegmentIndex>) {
+        self.hand_over(Wanted::Index(index));
+    }
+
+    pub(crate) fn keep_snapshot(&self, file: Vec<u8>) {
+        self.hand_over(Wanted::Snapshot(file));
+    }
+
+    fn hand_over(&self, wanted: Wanted) {
         // Too many wait, or the thread is gone: made again when it is wanted.
-        let _ = self.waiting.as_ref().map(|waiting| waiting.try_send(index));
+        let _ = self.waiting.as_ref().map(|waiting| waiting.try_send(wanted));
     }
 }
 
@@ -50,12 +65,23 @@ impl Drop for Keeper {
     }
 }
 
-fn work(files: &SegmentFiles, wanted: &Receiver<Arc<SegmentIndex>>) {
-    for index in wanted {
-        if let Err(error) = write(files, &index) {
-            // At worst it takes room until the next opening.
-            let _ = files.disk().remove(&files.dir().join(segment::INDEX_UNFINISHED));
-            tracing::debug!(%error, segment = index.segment, "an index is not written");
+fn work(files: &SegmentFiles, wanted: &Receiver<Wanted>) {
+    let (disk, dir) = (files.disk(), files.dir());
+    for wanted in wanted {
+        // At worst what was begun takes room until the next opening.
+        match wanted {
+            Wanted::Index(index) => {
+                if let Err(error) = write(files, &index) {
+                    let _ = disk.remove(&dir.join(segment::INDEX_UNFINISHED));
+                    tracing::debug!(%error, segment = index.segment, "an index is not written");
+                }
+            }
+            Wanted::Snapshot(bytes) => {
+                if let Err(error) = snapshot::write(disk, dir, &bytes) {
+                    let _ = disk.remove(&dir.join(segment::SNAPSHOT_UNFINISHED));
+                    tracing::debug!(%error, "a snapshot is not written");
+                }
+            }
         }
     }
 }

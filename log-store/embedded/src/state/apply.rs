@@ -40,10 +40,10 @@ impl State {
     /// Takes a frame's body. After an error the state is of no use.
     pub(crate) fn apply(&mut self, place: Place, body: &[u8]) -> Result<Touched, Inconsistent> {
         let mut touched = Touched::default();
-        if place.segment != self.segment {
+        if place.segment != self.end.segment {
             touched.sealed = self.seal();
-            self.segment = place.segment;
         }
+        self.end.push(place);
         let mut last = 0;
         for entry in Entries::of(body) {
             let refuse = |Malformed(why)| Inconsistent { at: last, why };
@@ -57,17 +57,14 @@ impl State {
 
     /// What lies in the segment that was written, which is written no more. `None`: no records do.
     fn seal(&mut self) -> Option<Arc<SegmentIndex>> {
-        let mut partitions = std::mem::take(&mut self.in_segment);
-        partitions.sort_unstable();
-        let lists: Vec<_> = partitions
+        let lists: Vec<_> = std::mem::take(&mut self.in_segment)
             .into_iter()
-            // It may have been deleted meanwhile.
             .filter_map(|at| Some((at, self.partition_mut(at).ok()?.seal())))
             .collect();
         if lists.is_empty() {
             return None;
         }
-        Some(Arc::new(SegmentIndex::new(self.segment, lists.into_iter())))
+        Some(Arc::new(SegmentIndex::new(self.end.segment, lists.into_iter())))
     }
 
     fn apply_entry(
@@ -150,6 +147,7 @@ impl State {
     fn delete_topic(&mut self, id: TopicId) -> Result<TopicInfo, Malformed> {
         let topic = self.topics.remove(&id).ok_or(Malformed("no such topic to delete"))?;
         self.names.remove(&topic.spec.name);
+        self.in_segment.retain(|at| at.topic != id);
         for cursor in self.cursors.values_mut() {
             cursor.positions.retain(|(topic, _), _| *topic != id);
             cursor.parts.retain(|(source, _), part| {
@@ -210,7 +208,7 @@ impl State {
             let is_first =
                 pushed.ok_or(Malformed("records do not go on where their partition ends"))?;
             if is_first {
-                self.in_segment.push(block.partition);
+                self.in_segment.insert(block.partition);
             }
             if touched.partitions.last() != Some(&block.partition) {
                 touched.partitions.push(block.partition);

@@ -24,7 +24,7 @@ pub(crate) struct Part {
     pub(crate) generation: Generation,
     /// Whether that lease neither was given back nor ended with a clean close.
     pub(crate) is_held: bool,
-    state: BTreeMap<StateKey, Bytes>,
+    pub(super) state: BTreeMap<StateKey, Bytes>,
 }
 
 impl Part {

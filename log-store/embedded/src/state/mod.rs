@@ -3,13 +3,16 @@
 //! for the writer alike. No clock, no I/O.
 mod apply;
 mod cursor;
+mod journal_end;
 mod partition;
+mod stored;
 
 pub(crate) use apply::Touched;
 pub(crate) use cursor::{Cursor, Part, growth};
+pub(crate) use journal_end::JournalEnd;
 pub(crate) use partition::{BatchAt, Batches, Partition, Place, Spot};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use log_contract::{
     CursorInfo, CursorName, CursorPosition, Document, PartitionRef, TopicId, TopicInfo, TopicName,
@@ -23,9 +26,9 @@ use crate::entry::Seat;
 pub(crate) struct State {
     /// How often the log was opened.
     pub(crate) epoch: u64,
-    /// The segment that is being written, and the partitions that have records in it.
-    pub(crate) segment: u64,
-    pub(crate) in_segment: Vec<PartitionRef>,
+    pub(crate) end: JournalEnd,
+    /// The partitions that have records in the segment that is being written.
+    pub(crate) in_segment: BTreeSet<PartitionRef>,
     /// Above every id that a topic ever had.
     pub(crate) topics_ever: u64,
     pub(crate) topics: BTreeMap<TopicId, Topic>,

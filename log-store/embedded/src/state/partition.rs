@@ -84,6 +84,17 @@ impl Batches {
         self.bytes += u64::from(bytes);
         Some(())
     }
+
+    /// Takes a batch as it was in such a list. `None`: it is not the next one.
+    pub(super) fn push_again(&mut self, batch: BatchAt) -> Option<()> {
+        let is_next = self.list.back().is_none_or(|last| last.end() == batch.base);
+        if !is_next || batch.bytes_before != self.bytes {
+            return None;
+        }
+        self.bytes += u64::from(batch.bytes);
+        self.list.push_back(batch);
+        Some(())
+    }
 }
 
 impl IntoIterator for Batches {
@@ -96,7 +107,7 @@ impl IntoIterator for Batches {
 }
 
 /// A segment that is written no more and has records of the partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) segment: u64,
     /// Of the first of them.
@@ -104,6 +115,18 @@ pub(crate) struct Run {
     pub(crate) appended_at: Timestamp,
     /// Bytes of all records that the partition ever had before them.
     pub(crate) bytes_before: u64,
+}
+
+impl Run {
+    /// None of them is below that of the run before.
+    pub(super) fn numbers(&self) -> [u64; 4] {
+        [self.segment, self.base.0, self.appended_at.0, self.bytes_before]
+    }
+
+    pub(super) fn of([segment, base, appended_at, bytes_before]: [u64; 4]) -> Self {
+        let (base, appended_at) = (Offset(base), Timestamp(appended_at));
+        Self { segment, base, appended_at, bytes_before }
+    }
 }
 
 /// Where some records are to be looked for.
@@ -129,7 +152,7 @@ pub(crate) struct Partition {
     sealed: VecDeque<Run>,
     /// Of the segment that is being written.
     open: Batches,
-    /// Of all records that ever were before those of `open`.
+    /// Of all records that ever were before those of `open`. 0: there are none.
     open_bytes: u64,
 }
 
@@ -230,6 +253,41 @@ impl Partition {
                 bytes_before: self.open_bytes,
             });
         }
+        self.open_bytes = 0;
         batches
+    }
+
+    /// As it was, but for what lies in the segment that is being written.
+    pub(super) fn restored(
+        (start, end): (Offset, Offset),
+        appended_at: Timestamp,
+        (start_bytes, end_bytes): (u64, u64),
+        sealed: VecDeque<Run>,
+    ) -> Self {
+        let open = Batches::default();
+        Self { start, end, appended_at, start_bytes, end_bytes, sealed, open, open_bytes: 0 }
+    }
+
+    /// What lies there. `None`: it does not end where the partition does.
+    pub(super) fn set_open(&mut self, open: Batches) -> Option<()> {
+        if open.list.back()?.end() != self.end {
+            return None;
+        }
+        self.open_bytes = self.end_bytes.checked_sub(open.bytes)?;
+        self.open = open;
+        Some(())
+    }
+
+    /// Of all records that ever were before `start`, and before `end`.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.start_bytes, self.end_bytes)
+    }
+
+    pub(super) fn runs(&self) -> &VecDeque<Run> {
+        &self.sealed
+    }
+
+    pub(super) fn open(&self) -> &Batches {
+        &self.open
     }
 }

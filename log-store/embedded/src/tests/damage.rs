@@ -267,8 +267,82 @@ async fn damage_in_a_sealed_segment_is_refused_and_a_reader_is_told() {
     let Err(log_contract::ReadError::Damaged(why)) = read else { panic!("{read:?}") };
     assert!(why.contains("0000000002.seg") && why.contains("4096"), "{why}");
     drop(log);
+    // An opening does not read what a snapshot knows; a reader is told as before.
+    let snapshot = dir.path().join("journal").join(segment::SNAPSHOT);
+    assert!(snapshot.exists());
+    let log = open(dir.path());
+    let again = log.read(first_of(topic), Offset(0), budget).await.expect_err("it is damaged");
+    assert_eq!(again.to_string(), format!("{}", log_contract::ReadError::Damaged(why)));
+    drop(log);
+    fs::remove_file(snapshot).expect("removed");
     let error = try_open(dir.path()).expect_err("it is refused");
     assert!(matches!(error, OpenError::Damaged { at: 4096, .. }), "{error}");
+}
+
+/// Whatever becomes of it, the journal is the truth as long as it is all there.
+#[tokio::test]
+async fn a_snapshot_that_is_damaged_or_gone_costs_time_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    let t = topic(&log, "t", 3).await;
+    for nth in 0..40 {
+        append(&log, t, &[&format!("{nth}"), &"x".repeat(2_000)]).await;
+    }
+    log.close().await;
+    drop(log);
+    let journal = dir.path().join("journal");
+    let path = journal.join(segment::SNAPSHOT);
+    let whole = fs::read(&path).expect("a clean end leaves one");
+    let found = || recover(&OsDisk, &journal).expect("whole").expect("there");
+    let with = found();
+    assert_eq!(with.replayed, 0, "nothing came after it");
+    let journal_bytes = with.journal_bytes;
+    for nth in 0..40 {
+        let mut damaged = whole.clone();
+        match nth % 4 {
+            0 => damaged.truncate(whole.len() * nth / 40),
+            _ => damaged[whole.len() * nth / 40] ^= 1 << (nth % 8),
+        }
+        fs::write(&path, damaged).expect("written");
+        let without = found();
+        assert!(without.replayed > 80_000);
+        assert_eq!((&without.state, without.at), (&with.state, with.at));
+        assert_eq!((without.number, without.journal_bytes), (with.number, journal_bytes));
+    }
+}
+
+/// What a snapshot knows was durable: a journal that does not have it was cut or mixed up.
+#[tokio::test]
+async fn a_journal_without_what_its_snapshot_knows_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = open(dir.path());
+    let t = topic(&log, "t", 1).await;
+    append(&log, t, &["one"]).await;
+    log.close().await;
+    drop(log);
+    let journal = dir.path().join("journal");
+    let path = journal.join(segment::file_name(1));
+    let whole = fs::read(&path).expect("read");
+    let found = recover(&OsDisk, &journal).expect("whole").expect("there");
+    let last = *found.state.end.in_block.last().expect("a frame");
+    let refused = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("written");
+        let error = try_open(dir.path()).expect_err("it is refused");
+        assert!(matches!(&error, OpenError::Damaged { file, .. } if *file == path), "{error}");
+        error.to_string()
+    };
+    let mut cut = whole.clone();
+    cut[last.at as usize..].fill(0);
+    let error = refused(&cut);
+    assert!(error.contains(segment::SNAPSHOT) && error.contains("backup"), "{error}");
+    refused(&whole[..last.at as usize + 10]);
+    let mut other = whole.clone();
+    let (id, salt) = (1, 99);
+    let header = segment::Header { id, salt, is_reserve: false };
+    other[..segment::HEADER_LEN].copy_from_slice(&header.encode());
+    assert!(refused(&other).contains("another segment"));
+    fs::write(&path, whole).expect("written");
+    assert_eq!(values(&open(dir.path()), first_of(t)).await, ["one"]);
 }
 
 #[test]
@@ -308,7 +382,8 @@ async fn frames_behind_a_segment_without_frames_are_found() {
     frame::finish(&mut frame, 0, &numbers);
     let at = segment::HEADER_LEN as u64;
     third.file.write_at(at, &frame).expect("written");
-    let place = crate::state::Place { segment: 3, ..found.unsure[0] };
+    let place =
+        crate::state::Place { segment: 3, frame: 2, len: frame.len() as u32, ..found.unsure[0] };
     state.apply(place, &frame[frame::HEADER_LEN..frame::HEADER_LEN + len]).expect("it fits");
 
     let again = recover(&OsDisk, &journal).expect("nothing is lost").expect("there");
@@ -333,9 +408,9 @@ async fn what_is_written_again_in_front_of_a_frame_is_checked_first() {
     let found = recover(&OsDisk, &journal).expect("whole").expect("there");
     let bytes = std::fs::read(&path).expect("read");
     let (at, begun) = (found.at as usize, crate::aligned::in_block(found.at));
-    assert!(begun > 0 && found.in_block.len() > 1);
+    assert!(begun > 0 && found.state.end.in_block.len() > 1);
     assert_eq!(recovery::begun(&journal, &found).expect("whole"), bytes[at - begun..at]);
-    let first = found.in_block[0];
+    let first = found.state.end.in_block[0];
     let mut damaged = bytes.clone();
     damaged[first.at as usize + frame::HEADER_LEN] ^= 1;
     std::fs::write(&path, &damaged).expect("written");

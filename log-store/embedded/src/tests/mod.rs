@@ -20,7 +20,12 @@ use crate::{EmbeddedLog, OpenError, Options};
 
 fn options() -> Options {
     let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
-    Options { segment_bytes: 16 << 10, reserve_bytes: 16 << 10, ..Options::new(clock) }
+    Options {
+        segment_bytes: 16 << 10,
+        reserve_bytes: 16 << 10,
+        snapshot_bytes: 30 << 10,
+        ..Options::new(clock)
+    }
 }
 
 fn open(dir: &Path) -> Arc<EmbeddedLog> {

@@ -3,10 +3,21 @@ use bytes::Bytes;
 use log_contract::{Blobs, Documents, Expect, StateKey, StateWrite};
 
 use super::*;
-use crate::{OsDisk, recovery::recover, state::State};
+use crate::{OsDisk, recovery::recover, segment, state::State};
 
+/// With the snapshot, if there is one, and without it.
 fn recovered(dir: &Path) -> State {
-    recover(&OsDisk, &dir.join("journal")).expect("whole").expect("there").state
+    let journal = dir.join("journal");
+    let state = || recover(&OsDisk, &journal).expect("whole").expect("there").state;
+    let with = state();
+    let snapshot = journal.join(segment::SNAPSHOT);
+    if snapshot.exists() {
+        let aside = journal.join("aside");
+        std::fs::rename(&snapshot, &aside).expect("moved");
+        assert_eq!(state(), with);
+        std::fs::rename(&aside, &snapshot).expect("moved back");
+    }
+    with
 }
 
 fn state_of(log: &EmbeddedLog) -> State {
@@ -140,7 +151,13 @@ async fn a_frame_larger_than_a_segment_gets_a_larger_one() {
 async fn waste_of_an_earlier_process_is_removed() {
     let dir = tempfile::tempdir().expect("a directory");
     drop(open(dir.path()));
-    let waste = ["journal/next.tmp", "journal/reserve.tmp", "artifacts/ab.1.tmp"];
+    let waste = [
+        "journal/next.tmp",
+        "journal/reserve.tmp",
+        "journal/index.tmp",
+        "journal/snapshot.tmp",
+        "artifacts/ab.1.tmp",
+    ];
     for name in waste {
         std::fs::write(dir.path().join(name), b"half").expect("written");
     }
