@@ -65,22 +65,19 @@ pub(crate) fn finish(bytes: &mut Vec<u8>, start: usize, numbers: &Numbers) {
     assert!(bytes.len() >= start + HEADER_LEN, "the frame was begun");
     let body_len = bytes.len() - start - HEADER_LEN;
     bytes.resize(start + total(body_len), 0);
-    let mut header = Vec::with_capacity(HEADER_LEN);
-    header.extend_from_slice(&MAGIC);
-    header.extend_from_slice(&[0; 4]);
-    for field in [segment, number, epoch, durable_to] {
-        header.extend_from_slice(&field.to_le_bytes());
-    }
-    header.extend_from_slice(&len_u32(body_len).to_le_bytes());
     let (head, body) = bytes.split_at_mut(start + HEADER_LEN);
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &header);
+    let Some(header) = head.last_chunk_mut::<HEADER_LEN>() else { return };
+    let words = [u64::from(u32::from_le_bytes(MAGIC)), segment, number, epoch, durable_to];
+    let len_and_crc = u64::from(len_u32(body_len));
+    for (room, word) in header.chunks_exact_mut(8).zip(words.into_iter().chain([len_and_crc])) {
+        room.copy_from_slice(&word.to_le_bytes());
+    }
+    let (covered, check) = header.split_at_mut(HEADER_LEN - 4);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), covered);
     let (body, padding) = body.split_at_mut(body_len);
     let crc = entry::seal(body, block::mask(salt, number), crc);
     let crc = crc32c::crc32c_append(crc, padding);
-    header.extend_from_slice(&crc.to_le_bytes());
-    if let Some(room) = head.get_mut(start..) {
-        room.copy_from_slice(&header);
-    }
+    check.copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Reads a header without its checksum: says how long the frame would be.

@@ -17,6 +17,7 @@ use crate::{
     journal::{Journal, WriteError, make_segment},
     log::EmbeddedLog,
     options::{OpenError, Options},
+    plan::Changes,
     prepare::{Preparer, bytes_of},
     recovery::{Recovered, SegmentFiles, at, begun, full_or, recover, secure},
     segment,
@@ -194,6 +195,7 @@ fn start(
         due: Due::new(options.snapshot_bytes, replayed),
         dir: dir.into(),
         frame,
+        changes: Changes::default(),
         unsaid: Vec::new(),
         lock,
     };

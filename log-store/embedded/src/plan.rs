@@ -11,6 +11,7 @@ use log_contract::{
 };
 use std::time::Duration;
 
+pub(crate) use draft::Changes;
 use draft::Draft;
 
 use crate::{
@@ -46,16 +47,17 @@ pub(crate) struct Rules<'a> {
 }
 
 /// Plans a frame for the first of `requests`: as many as have an answer. The body is appended to
-/// `body`; none at all means that nothing needs to be written.
+/// `body`; none at all means that nothing needs to be written. `changes` is for its memory alone.
 pub(crate) fn plan<'r>(
     state: &State,
     rules: &Rules<'_>,
     requests: impl Iterator<Item = &'r Request>,
     body: &mut Vec<u8>,
+    changes: &mut Changes,
 ) -> Vec<Outcome> {
     let begin = body.len();
-    let mut planner =
-        Planner { state, rules, draft: Draft::over(state), put: Put(body), topics: Vec::new() };
+    let draft = Draft::over(state, changes);
+    let mut planner = Planner { state, rules, draft, put: Put(body), topics: Vec::new() };
     let mut outcomes = Vec::new();
     if rules.storage == Storage::Plenty {
         rules.unsaid.iter().for_each(|right| planner.release_late(right));

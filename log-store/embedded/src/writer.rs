@@ -18,7 +18,7 @@ use crate::{
     index::Keeper,
     journal::{Journal, Segment, WriteError},
     options::{Fatal, Options},
-    plan::{self, Rules, Storage},
+    plan::{self, Changes, Rules, Storage},
     prepare::Preparer,
     queue::Job,
     request::{Outcome, Request, Right},
@@ -40,6 +40,8 @@ pub(crate) struct Writer {
     pub(crate) dir: PathBuf,
     /// The frame that is being made; its buffer goes round with the tail.
     pub(crate) frame: FrameBuf,
+    /// Memory for plans.
+    pub(crate) changes: Changes,
     /// Leases that were given back without a word, for want of room: the next one to settle would hear
     /// of a crash. One per seat at most.
     pub(crate) unsaid: Vec<Right>,
@@ -169,7 +171,8 @@ impl Writer {
             is_in_use: &|cursor| leases.is_in_use(cursor),
         };
         let requests = jobs.iter().map(|job| &job.request);
-        let outcomes = plan::plan(&self.shared.state(), &rules, requests, self.frame.body_mut());
+        let (body, changes) = (self.frame.body_mut(), &mut self.changes);
+        let outcomes = plan::plan(&self.shared.state(), &rules, requests, body, changes);
         Planned { outcomes, body_len: self.frame.body_len() }
     }
 

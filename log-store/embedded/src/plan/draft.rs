@@ -14,16 +14,22 @@ use crate::{block, entry::Seat, request::Request, state::State};
 /// See the module.
 pub(super) struct Draft<'a> {
     state: &'a State,
+    changes: &'a mut Changes,
+    /// What function state grows by.
+    growth: u64,
+}
+
+/// What would change; empty between plans, and kept for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
     ends: HashMap<PartitionRef, End>,
     spread: HashMap<TopicId, u64>,
     /// Where a settlement or a release is in the frame: what comes after it must see it done.
     seats: HashSet<Seat>,
     trimmed: HashSet<PartitionRef>,
-    /// What function state grows by.
-    growth: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct End {
     next: u64,
     stamp: Timestamp,
@@ -36,15 +42,13 @@ pub(super) struct Routed<'r> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn over(state: &'a State) -> Self {
-        Self {
-            state,
-            ends: HashMap::new(),
-            spread: HashMap::new(),
-            seats: HashSet::new(),
-            trimmed: HashSet::new(),
-            growth: 0,
-        }
+    pub(super) fn over(state: &'a State, changes: &'a mut Changes) -> Self {
+        let Changes { ends, spread, seats, trimmed } = changes;
+        ends.clear();
+        spread.clear();
+        seats.clear();
+        trimmed.clear();
+        Self { state, changes, growth: 0 }
     }
 
     /// Whether a request must be planned against a state that has this draft: then it waits for the
@@ -52,20 +56,20 @@ impl<'a> Draft<'a> {
     pub(super) fn is_in_the_way(&self, request: &Request) -> bool {
         match request {
             Request::Settle { right, .. } | Request::Release(right) => {
-                self.seats.contains(&right.seat)
+                self.changes.seats.contains(&right.seat)
             }
-            Request::Trim { partition, .. } => self.trimmed.contains(partition),
+            Request::Trim { partition, .. } => self.changes.trimmed.contains(partition),
             _ => false,
         }
     }
 
     pub(super) fn takes(&mut self, seat: &Seat) {
-        self.seats.insert(seat.clone());
+        self.changes.seats.insert(seat.clone());
     }
 
     /// Whether a trim has anything to do.
     pub(super) fn trims(&mut self, at: PartitionRef, start: Offset, before: Offset) -> bool {
-        start < before && self.trimmed.insert(at)
+        start < before && self.changes.trimmed.insert(at)
     }
 
     pub(super) fn grow_state(&mut self, by: u64, max: u64) -> Result<(), SettleError> {
@@ -141,7 +145,7 @@ impl<'a> Draft<'a> {
             let attributes = first.batch.attributes().map(|attributes| &**attributes);
             block::put(into, partition, Offset(base), stamp, attributes, routes);
             let records: u64 = routes.iter().map(|route| u64::from(route.records())).sum();
-            self.ends.insert(partition, End { next: base + records, stamp });
+            self.changes.ends.insert(partition, End { next: base + records, stamp });
         }
     }
 
@@ -149,14 +153,14 @@ impl<'a> Draft<'a> {
     fn spread_over(&mut self, topic: TopicId) -> (u32, PartitionId) {
         let there = self.state.topics.get(&topic).expect("asked after the topic was found");
         let partitions = there.spec.partitions;
-        let turn = self.spread.entry(topic).or_insert(there.spread);
+        let turn = self.changes.spread.entry(topic).or_insert(there.spread);
         let keyless = u32::try_from(*turn % u64::from(partitions)).expect("below a u32");
         *turn += 1;
         (partitions, PartitionId(keyless))
     }
 
     fn end(&mut self, at: PartitionRef) -> End {
-        *self.ends.entry(at).or_insert_with(|| {
+        *self.changes.ends.entry(at).or_insert_with(|| {
             let there = self.state.partition(at).expect("routes name partitions that exist");
             End { next: there.end.0, stamp: there.appended_at }
         })

@@ -29,7 +29,7 @@ fn rules(storage: Storage) -> Rules<'static> {
 
 fn plan_of(state: &State, rules: &Rules<'_>, requests: &[Request]) -> (Vec<Outcome>, Vec<u8>) {
     let mut body = Vec::new();
-    let outcomes = plan(state, rules, requests.iter(), &mut body);
+    let outcomes = plan(state, rules, requests.iter(), &mut body, &mut Changes::default());
     (outcomes, body)
 }
 
