@@ -51,6 +51,8 @@ pub(super) enum Ended {
     Left,
     /// The lease was not current any more.
     LeaseVoid,
+    /// A bug of ours.
+    Panicked,
 }
 
 /// A feed between its start and its stop.
@@ -88,13 +90,12 @@ impl FeedDriver {
         running: Arc<RunningTrigger>,
         handle: Arc<FeedHandle>,
         words: mpsc::Receiver<Box<Word>>,
-        lease: Lease,
+        lease: Arc<Lease>,
         start: Progress,
     ) -> Option<Self> {
         let place = place_of(&lease)?;
         let (orders, width) = (running.follow_orders(), handle.width.subscribe());
         let (memo, before) = (lease.memo.clone(), lease.before);
-        let lease = Arc::new(lease);
         let (moves, is_released) = (Vec::new(), false);
         Some(Self {
             context,
@@ -113,8 +114,7 @@ impl FeedDriver {
         })
     }
 
-    /// Until it is told to leave, or the lease is gone. A panic in here is caught by who spawned it: the
-    /// lease is dropped then, and comes again.
+    /// Until it is told to leave, or the lease is gone. A panic in here is caught by whoever runs it.
     pub(super) async fn run(mut self) -> Ended {
         loop {
             if self.is_leaving() {

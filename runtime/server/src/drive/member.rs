@@ -7,14 +7,14 @@ use super::{
     events::Kind,
     feed::{Ended, FeedDriver},
     metered::metered,
-    running::{FeedHandle, RunningTrigger, WORDS},
+    running::{FeedHandle, RunningTrigger, WORDS, Word},
 };
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use log_contract::{
     JoinError, Lease, Membership, MembershipEvent, Offset, PartitionId, PartitionRef, Progress,
     ReadError,
 };
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError as TaskError, JoinHandle},
@@ -32,7 +32,7 @@ pub(super) struct Member {
 
 type Drivers = FuturesUnordered<JoinHandle<(Arc<FeedHandle>, Ended)>>;
 
-/// After a failed join, and before a lease that was void at once is taken again.
+/// After a failed join, and before a lease is taken again whose driver came to nothing at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Member {
@@ -136,8 +136,8 @@ impl Member {
         }
     }
 
-    /// Task `feed`: on cancel it drains; a panic drops its lease, which then comes again. On the guests'
-    /// threads, so that between an answer and the next call no thread has to be woken.
+    /// Task `feed`: on cancel it drains; after a panic it gives its lease back, which then comes again. On
+    /// the guests' threads, so that between an answer and the next call no thread has to be woken.
     fn start(&self, lease: Lease, drivers: &Drivers) {
         let Some(place) = place_of(&lease) else { return };
         let partition = lease.partition;
@@ -188,12 +188,17 @@ impl Member {
                 let why = match ended {
                     Ended::Left => "left",
                     Ended::LeaseVoid => "the lease was void",
+                    Ended::Panicked => "its driver panicked",
                 };
                 let partition = Some(feed.cell.partition);
                 self.context.tell(Kind::FeedEnded, &self.running.name, partition, why.into());
             }
+            Err(error) if error.is_panic() => {
+                tracing::error!(trigger = %self.running.name, %error, "a feed's task panicked");
+            }
+            // Its threads have gone: the program ends.
             Err(error) => {
-                tracing::error!(trigger = %self.running.name, %error, "a feed's driver panicked");
+                tracing::debug!(trigger = %self.running.name, %error, "a feed was cancelled");
             }
         }
     }
@@ -224,41 +229,66 @@ impl Drop for EndGuard {
     }
 }
 
+/// Until the feed ends, be it by a panic. One that came to nothing at once keeps its lease for a moment:
+/// against a log that gives leases and takes them at once, and a driver that panics whenever it begins.
 async fn drive(
     context: Arc<Context>,
     running: Arc<RunningTrigger>,
-    words: mpsc::Receiver<Box<super::running::Word>>,
+    words: mpsc::Receiver<Box<Word>>,
     lease: Lease,
     place: PartitionRef,
     handle: &Arc<FeedHandle>,
 ) -> Ended {
     let started = tokio::time::Instant::now();
+    let lease = Arc::new(lease);
+    let driven = drive_under(&context, &running, words, &lease, place, handle);
+    // What it worked with is gone, save what others share, and locks there are poisoned by a panic.
+    let ended = AssertUnwindSafe(driven).catch_unwind().await.unwrap_or_else(|panic| {
+        tracing::error!(why = words_of(panic.as_ref()), "the feed's driver panicked");
+        Ended::Panicked
+    });
+    if ended != Ended::Left && started.elapsed() < PAUSE {
+        tokio::select! {
+            () = sleep(PAUSE) => (),
+            () = handle.leave.cancelled() => (),
+            () = running.ending.cancelled() => (),
+            () = context.let_go.cancelled() => (),
+        }
+    }
+    ended
+}
+
+async fn drive_under(
+    context: &Arc<Context>,
+    running: &Arc<RunningTrigger>,
+    words: mpsc::Receiver<Box<Word>>,
+    lease: &Arc<Lease>,
+    place: PartitionRef,
+    handle: &Arc<FeedHandle>,
+) -> Ended {
     let start = tokio::select! {
-        start = start_of(&context, &running, &lease, place) => start,
+        start = start_of(context, running, lease, place) => start,
         () = running.ending.cancelled() => return Ended::Left,
         () = context.let_go.cancelled() => return Ended::Left,
         () = handle.leave.cancelled() => return Ended::Left,
         () = handle.lost.cancelled() => return Ended::LeaseVoid,
     };
     let driver = FeedDriver::new(
-        Arc::clone(&context),
-        Arc::clone(&running),
+        Arc::clone(context),
+        Arc::clone(running),
         Arc::clone(handle),
         words,
-        lease,
+        Arc::clone(lease),
         start,
     );
     let Some(driver) = driver else { return Ended::Left };
-    let ended = Box::pin(driver.run()).await;
-    if ended == Ended::LeaseVoid && started.elapsed() < PAUSE {
-        // Against a log that gives leases and takes them at once.
-        tokio::select! {
-            () = sleep(PAUSE) => (),
-            () = running.ending.cancelled() => (),
-            () = context.let_go.cancelled() => (),
-        }
-    }
-    ended
+    Box::pin(driver.run()).await
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words")
 }
 
 /// The position that came with the lease; else what was fixed when the trigger was put; else the

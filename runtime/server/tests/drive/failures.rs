@@ -1,9 +1,18 @@
 //! Records that fail, and what becomes of them.
-use crate::bench::{Bench, definition, topic, trigger, until};
-use log_contract::{BatchBuilder, FunctionName, HeadersBuf, Timestamp};
+use crate::bench::{Bench, config, definition, topic, trigger, until};
+use log_contract::{BatchBuilder, Clock, FunctionName, HeadersBuf, SystemClock, Timestamp};
 use server::{
+    app::App,
     catalog::{FunctionPatch, Guard, OnFailure},
+    config::Storage,
     drive::{State, split_dead_letter},
+};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,4 +153,51 @@ async fn a_bad_deploy_halts_its_trigger_instead_of_dead_lettering_the_topic() {
     bench.until_records("out", 600 - letters).await;
     bench.until_caught_up("t").await;
     bench.app.stop(async {}).await;
+}
+
+/// Panics on the guests' threads, where the first to ask for the time is a feed that begins.
+#[derive(Debug)]
+struct BreakingClock {
+    clock: SystemClock,
+    is_broken: AtomicBool,
+    broke: Mutex<Vec<Instant>>,
+}
+
+impl Clock for BreakingClock {
+    fn now(&self) -> Timestamp {
+        let is_feed = std::thread::current().name() == Some("guest");
+        if is_feed && self.is_broken.load(Ordering::Relaxed) {
+            self.broke.lock().expect("nothing panics while it is held").push(Instant::now());
+            panic!("this feed's clock is broken");
+        }
+        self.clock.now()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_panics_whenever_it_begins_is_begun_again_once_a_second() {
+    let clock = Arc::new(BreakingClock {
+        clock: SystemClock::start(),
+        is_broken: AtomicBool::new(true),
+        broke: Mutex::default(),
+    });
+    let app = App::start_at(config(Storage::Ephemeral), clock.clone()).await;
+    let bench = Bench { app: app.expect("the program starts") };
+    bench.topic("in", 1).await;
+    bench.topic("out", 1).await;
+    bench.function("identity", "identity").await;
+    let mut definition = definition("t", "in", "identity");
+    definition.output = Some(topic("out"));
+    bench.put("t", definition).await;
+    bench.append("in", &["a"]).await;
+    let broke = until("the feed has begun three times", async || {
+        let broke = clock.broke.lock().expect("nothing panics while it is held").clone();
+        (broke.len() >= 3).then_some(broke)
+    })
+    .await;
+    let pause = Duration::from_secs(1);
+    assert!(broke.windows(2).all(|pair| pair[1] - pair[0] >= pause), "{broke:?}");
+    clock.is_broken.store(false, Ordering::Relaxed);
+    assert_eq!(bench.until_records("out", 1).await, ["a"]);
+    assert!(bench.app.stop(async {}).await, "everything comes to rest");
 }
