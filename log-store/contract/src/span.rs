@@ -1,5 +1,6 @@
 //! An ordered choice of records out of batches, without copying one.
-use crate::{Offset, Record, RecordBatch, Timestamp};
+use crate::{Entry, Offset, Record, RecordBatch, Timestamp};
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// Neighbouring records of one batch. Scattered records are runs of one.
@@ -22,6 +23,11 @@ impl Run {
 
     pub fn range(&self) -> Range<usize> {
         self.start as usize..self.end as usize
+    }
+
+    /// For codecs: where each of its records lies in the batch's buffer.
+    pub fn entries(&self) -> &[Entry] {
+        &self.batch.entries()[self.range()]
     }
 
     pub fn len(&self) -> usize {
@@ -63,7 +69,8 @@ impl Run {
 /// Records in offset order.
 #[derive(Clone, Debug, Default)]
 pub struct Span {
-    runs: Vec<Run>,
+    /// Most spans are one run, and are cloned without an allocation.
+    runs: SmallVec<[Run; 1]>,
     len: usize,
 }
 
