@@ -4,8 +4,8 @@ use crate::{
     call::{Call, OutputTopics},
     fault::{Fault, failure, shorten},
 };
-use log_contract::{RecordBatch, StateWrite, Timestamp, TopicId};
-use std::time::Duration;
+use log_contract::{Entry, RecordBatch, Run, StateWrite, Timestamp, TopicId};
+use std::{borrow::Cow, time::Duration};
 use trigger::{Blame, FailureKind, HostFault, ItemFailure, Outcome, Response, Targets};
 
 pub(crate) fn outcome(
@@ -122,13 +122,15 @@ fn batch(outputs: Gathered, sources: &[Option<u32>], call: &Call) -> Result<Reco
     let Gathered { mut index, bytes, .. } = outputs;
     let newest = call.span.runs().last();
     let newest = newest.map_or(Timestamp(0), |run| run.batch().appended_at(run.range().end - 1));
-    let times: Vec<_> =
-        call.span.places().map(|(batch, at)| batch.entries()[at].timestamp).collect();
+    let sent: Cow<'_, [Entry]> = match call.span.runs() {
+        [run] => run.entries().into(),
+        runs => runs.iter().map(Run::entries).collect::<Vec<_>>().concat().into(),
+    };
     for (entry, source) in index.iter_mut().zip(sources) {
         entry.timestamp = match *source {
             None => newest,
-            Some(source) => *times.get(source as usize).ok_or_else(|| {
-                let (output, len) = (entry.offset, times.len());
+            Some(source) => sent.get(source as usize).map(|it| it.timestamp).ok_or_else(|| {
+                let (output, len) = (entry.offset, sent.len());
                 Fault::bound(format!(
                     "output {output} names record {source} as its source, but the batch has {len} records"
                 ))

@@ -74,7 +74,7 @@ pub(crate) fn of_error(
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return Fault::trap(format!("called `exit` with {code} instead of answering"));
     }
-    let said = host.logs.last_words();
+    let said = host.last_words();
     let text = describe(error, said.as_deref());
     if host.memory.was_refused {
         let most = limits.memory_bytes;

@@ -130,7 +130,7 @@ impl Runner {
             return None;
         }
         let ended = Instant::now();
-        let logs = host.logs.take();
+        let logs = host.take_logs();
         let result = judge(end, host, call);
         let memory_peak_bytes = host.memory.peak;
         // The guest's memory is given back before the time is taken: that costs too.

@@ -23,7 +23,7 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// Both streams of one guest.
 #[derive(Clone)]
-pub(crate) struct LogBuffer(Arc<Mutex<Buffer>>);
+pub(super) struct LogBuffer(Arc<Mutex<Buffer>>);
 
 struct Buffer {
     logs: Logs,
@@ -52,7 +52,7 @@ impl LogBuffer {
     }
 
     /// What was written, with unended lines ended.
-    pub(crate) fn take(&self) -> Logs {
+    pub(super) fn take(&self) -> Logs {
         let mut buffer = self.lock();
         buffer.end_line(LogStream::Stdout);
         buffer.end_line(LogStream::Stderr);
@@ -60,7 +60,7 @@ impl LogBuffer {
     }
 
     /// What the guest said last on stderr: a panic's message, if it panicked. Asked after `take`.
-    pub(crate) fn last_words(&self) -> Option<String> {
+    pub(super) fn last_words(&self) -> Option<String> {
         let buffer = self.lock();
         let [before, last] = &buffer.last_words;
         // Rust says where on one line and what on the next.

@@ -8,13 +8,13 @@ mod memory;
 mod random;
 mod state;
 
-pub(crate) use logs::LogBuffer;
 pub(crate) use memory::{GuestMemory, MemoryGauge};
 
-use crate::{call::Call, fault::Fault};
+use crate::{call::Call, fault::Fault, logs::Logs};
 use clocks::GuestClock;
 pub(crate) use clocks::Pace;
 use log_contract::{Digest, StateWrite};
+use logs::LogBuffer;
 use random::Seed;
 use state::GuestState;
 use std::sync::Arc;
@@ -31,14 +31,19 @@ pub(crate) struct Host {
     component: Digest,
     call: Arc<Call>,
     /// Made when it is first asked for: many guests never ask.
-    wasi: Option<WasiCtx>,
+    wasi: Option<Wasi>,
     table: ResourceTable,
     clock: GuestClock,
     pub(crate) memory: GuestMemory,
-    pub(crate) logs: LogBuffer,
     pub(crate) state: GuestState,
     /// Whom a deadline that passes now is to be blamed on.
     pub(crate) waits_for: WaitsFor,
+}
+
+/// What a guest has of wasi, and what it wrote there.
+struct Wasi {
+    ctx: WasiCtx,
+    logs: LogBuffer,
 }
 
 /// Where an invocation is when its time is up. (An outgoing call, once there are any, is a third: its deadline
@@ -55,7 +60,6 @@ impl Host {
         let newest =
             call.span.runs().last().map_or(0, |run| run.batch().appended_at(run.range().end - 1).0);
         let clock = GuestClock::starting_at(newest);
-        let logs = LogBuffer::new(call.limits.log_bytes);
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         Self {
@@ -65,7 +69,6 @@ impl Host {
             table,
             clock,
             memory,
-            logs,
             state: GuestState::new(call),
             waits_for: WaitsFor::Guest,
         }
@@ -73,6 +76,16 @@ impl Host {
 
     pub(crate) fn pace(&self) -> &Arc<Pace> {
         self.clock.pace()
+    }
+
+    /// What it wrote to its streams, with unended lines ended.
+    pub(crate) fn take_logs(&self) -> Logs {
+        self.wasi.as_ref().map_or_else(Logs::default, |wasi| wasi.logs.take())
+    }
+
+    /// What it said last on stderr. Asked after `take_logs`.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.wasi.as_ref()?.logs.last_words()
     }
 
     /// The writes of a guest that has answered, in order.
@@ -83,9 +96,12 @@ impl Host {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { component, call, clock, logs, wasi, table, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| wasi_of(*component, call, clock, logs));
-        WasiCtxView { ctx, table }
+        let Self { component, call, clock, wasi, table, .. } = self;
+        let wasi = wasi.get_or_insert_with(|| {
+            let logs = LogBuffer::new(call.limits.log_bytes);
+            Wasi { ctx: wasi_of(*component, call, clock, &logs), logs }
+        });
+        WasiCtxView { ctx: &mut wasi.ctx, table }
     }
 }
 

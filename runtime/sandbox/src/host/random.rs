@@ -56,8 +56,7 @@ fn ranges(span: &Span) -> Vec<(u64, u64)> {
         if last - first + 1 == run.len() as u64 {
             add(first, last);
         } else {
-            let entries = &run.batch().entries()[run.range()];
-            entries.iter().for_each(|entry| add(entry.offset.0, entry.offset.0));
+            run.entries().iter().for_each(|entry| add(entry.offset.0, entry.offset.0));
         }
     }
     ranges
