@@ -14,11 +14,11 @@ use bytes::Bytes;
 use log_contract::{
     Attributes, Lease, LogUnavailable, Memo, Offset, Output, PartitionId, PartitionRef, Progress,
     ReadBudget, ReadError, ReadPage, RefusedOutput, SettleError, Span, StateError, StateKey,
-    StateWrite, TopicId,
+    StateWrite, TopicId, TriggerName,
 };
 use sandbox::{Call, StateReader};
 use std::{
-    fmt::Write as _,
+    io::{Cursor, Write as _},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -42,6 +42,19 @@ pub(super) struct Hands {
     pub(super) draining: CancellationToken,
 }
 
+/// What takes time.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// One attempt.
+    Invoke {
+        delivery: DeliveryId,
+        span: Span,
+        attempt: u32,
+        overlay: Vec<StateWrite>,
+    },
+    Settle(Settle),
+}
+
 /// What came of an effect.
 #[derive(Debug)]
 pub(super) enum Done {
@@ -59,8 +72,8 @@ pub(super) enum Done {
     },
 }
 
-/// What an invocation's name has beyond the trigger's, at most about.
-const INVOCATION_BYTES: usize = 48;
+/// What an invocation's name has beyond the trigger's, at most: four numbers and as many marks.
+const INVOCATION_BYTES: usize = 64;
 /// How long an idle feed's read stays open: it costs a timer that never fires in between.
 const POLL: Duration = Duration::from_secs(600);
 
@@ -95,9 +108,18 @@ impl Hands {
         }
     }
 
+    pub(super) async fn perform(self: Arc<Self>, effect: Effect) -> Done {
+        match effect {
+            Effect::Invoke { delivery, span, attempt, overlay } => {
+                self.invoke(delivery, span, attempt, overlay).await
+            }
+            Effect::Settle(settle) => self.settle(settle).await,
+        }
+    }
+
     /// One attempt, by the newest version.
-    pub(super) async fn invoke(
-        self: Arc<Self>,
+    async fn invoke(
+        &self,
         delivery: DeliveryId,
         span: Span,
         attempt: u32,
@@ -113,7 +135,7 @@ impl Hands {
     }
 
     async fn call(
-        self: &Arc<Self>,
+        &self,
         binding: &Binding,
         span: Span,
         attempt: u32,
@@ -193,15 +215,15 @@ impl Hands {
     /// The same for the same attempt, so that it can be run again exactly.
     fn invocation(&self, span: &Span, attempt: u32) -> Arc<str> {
         let (trigger, partition) = (&self.running.name, self.place.partition);
-        let mut text = String::with_capacity(trigger.as_str().len() + INVOCATION_BYTES);
         let (head, records) = (span.head(), span.len());
-        // Writing to a string does not fail.
-        let _ = write!(text, "{trigger}:{partition}:{head}+{records}:{attempt}");
-        text.into()
+        let mut text = Cursor::new([0; TriggerName::LEN_MAX + INVOCATION_BYTES]);
+        write!(text, "{trigger}:{partition}:{head}+{records}:{attempt}").expect("it finds room");
+        let bytes = &text.get_ref()[..text.position() as usize];
+        str::from_utf8(bytes).expect("it was written as text").into()
     }
 
     /// One settlement, its dead letters with it.
-    pub(super) async fn settle(self: Arc<Self>, settle: Settle) -> Done {
+    async fn settle(&self, settle: Settle) -> Done {
         let Settle { mut settlement, dead_letters, .. } = settle;
         let letters_from = settlement.outputs.len();
         if !dead_letters.is_empty() {

@@ -2,7 +2,7 @@
 //! decision about a record: those are the feed's.
 use super::{
     context::Context,
-    effects::{Done, Hands, LeaseState, place_of},
+    effects::{Done, Effect, Hands, LeaseState, place_of},
     endings::Endings,
     events::Kind,
     permits::{Bytes as HeldBytes, Purses},
@@ -59,7 +59,6 @@ pub(super) enum Ended {
 struct Life {
     feed: Feed,
     hands: Arc<Hands>,
-    effects: FuturesUnordered<BoxFuture<'static, Done>>,
     /// At most one: a later one replaces it.
     fetch: Option<BoxFuture<'static, Done>>,
     timer: Option<(Timestamp, Pin<Box<Sleep>>)>,
@@ -170,6 +169,8 @@ impl FeedDriver {
     /// The life of one feed.
     async fn live(&mut self, orders: &Orders) -> Ended {
         let mut life = self.begin(&orders.plan);
+        // Apart from the life, as their type has no name; boxed they would be an allocation more each.
+        let mut effects = FuturesUnordered::new();
         let mut obeyed = Some(orders.revision);
         if let Some(error) = life.feed.memo_error() {
             tracing::error!(%error, "what the last feed noted is unreadable: attempts count anew");
@@ -203,14 +204,15 @@ impl FeedDriver {
                 if let Some(revision) = obeyed.take() {
                     self.handle.obeyed.send_replace(revision);
                 }
-                if life.perform(now, commands) {
+                let begin = |hands: Arc<Hands>, effect| effects.push(hands.perform(effect));
+                if life.perform(now, commands, begin) {
                     let is_void = is_void || self.handle.lost.is_cancelled();
                     return if is_void { Ended::LeaseVoid } else { Ended::Left };
                 }
             }
             wake = match first.take() {
                 Some(first) => first,
-                None => self.wait(&mut life, orders.plan.fingerprint).await,
+                None => self.wait(&mut life, &mut effects, orders.plan.fingerprint).await,
             };
             if self.context.let_go.is_cancelled() {
                 return Ended::Left;
@@ -236,7 +238,6 @@ impl FeedDriver {
         Life {
             feed,
             hands,
-            effects: FuturesUnordered::new(),
             fetch: None,
             timer: None,
             held: HeldBytes::default(),
@@ -249,8 +250,13 @@ impl FeedDriver {
     }
 
     /// The next thing that happens.
-    async fn wait(&mut self, life: &mut Life, plan: u64) -> Wake {
-        let Life { effects, fetch, timer, is_draining, .. } = life;
+    async fn wait(
+        &mut self,
+        life: &mut Life,
+        effects: &mut FuturesUnordered<impl Future<Output = Done>>,
+        plan: u64,
+    ) -> Wake {
+        let Life { fetch, timer, is_draining, .. } = life;
         let may_drain = !*is_draining;
         tokio::select! {
             () = self.handle.lost.cancelled() => Wake::Event(Event::LeaseLost),
@@ -442,7 +448,12 @@ impl Life {
     }
 
     /// Starts what the feed asks for. Whether it has stopped.
-    fn perform(&mut self, now: Timestamp, commands: Vec<Command>) -> bool {
+    fn perform(
+        &mut self,
+        now: Timestamp,
+        commands: Vec<Command>,
+        mut begin: impl FnMut(Arc<Hands>, Effect),
+    ) -> bool {
         for command in commands {
             let hands = Arc::clone(&self.hands);
             match command {
@@ -450,9 +461,9 @@ impl Life {
                     self.fetch = Some(hands.fetch(from, records_max, bytes_max).boxed());
                 }
                 Command::Invoke { delivery, span, attempt, overlay } => {
-                    self.effects.push(hands.invoke(delivery, span, attempt, overlay).boxed());
+                    begin(hands, Effect::Invoke { delivery, span, attempt, overlay });
                 }
-                Command::Settle(settle) => self.effects.push(hands.settle(settle).boxed()),
+                Command::Settle(settle) => begin(hands, Effect::Settle(settle)),
                 Command::WakeAt(at) => {
                     self.timer = Some((at, Box::pin(sleep(at.since(now)))));
                 }
