@@ -5,14 +5,14 @@ use crate::{
     delivery::Delivery,
     feed::{Feed, Fetch, Mode},
     memo::Notes,
-    seam::{Command, Condition, DeliveryId},
+    seam::{Command, Commands, Condition, DeliveryId},
     spec::{OnFailure, Ordering},
 };
 use log_contract::{Span, Timestamp};
 
 impl Feed {
-    pub(crate) fn advance(&mut self, now: Timestamp) -> Vec<Command> {
-        let mut commands = Vec::new();
+    pub(crate) fn advance(&mut self, now: Timestamp) -> Commands {
+        let mut commands = Commands::new();
         // Starting may decide records, deciding lets settle, and what cannot settle lets start.
         let mut before = None;
         while before != Some((commands.len(), self.ledger.stage())) {
@@ -56,7 +56,7 @@ impl Feed {
         }
     }
 
-    fn start(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn start(&mut self, now: Timestamp, commands: &mut Commands) {
         while self.may_start(now) {
             if let Some(id) = self.deliveries.next_due(now) {
                 if !self.guard.is_marked() {
@@ -131,7 +131,7 @@ impl Feed {
         Command::Invoke { delivery: id, span, attempt, overlay }
     }
 
-    fn settle(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn settle(&mut self, now: Timestamp, commands: &mut Commands) {
         let ends_cleanly = self.mode == Mode::Draining && self.has_landed();
         if self.trouble.bug.is_some() {
             return;
@@ -172,7 +172,7 @@ impl Feed {
         self.has_landed() && (has_settled || self.trouble.bug.is_some())
     }
 
-    fn fetch(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+    fn fetch(&mut self, now: Timestamp, commands: &mut Commands) {
         if let Fetch::PausedUntil(until) = self.fetch
             && until <= now
         {

@@ -3,7 +3,7 @@
 use crate::{
     delivery::{Bill, Delivery},
     outcome::{Blame, FailureKind, ItemFailure, Outcome, Response, Targets},
-    piece::{Effect, Piece},
+    piece::{Effect, Outputs, Piece},
     seam::LastError,
     spec::{ItemFailures, Ordering},
 };
@@ -191,7 +191,7 @@ fn source(sources: &[Option<u32>], nth: usize) -> usize {
 }
 
 /// One span for each topic that gets any of the outputs to keep, in their order.
-fn by_topic(outputs: RecordBatch, targets: &Targets, keep: impl Fn(usize) -> bool) -> Vec<Output> {
+fn by_topic(outputs: RecordBatch, targets: &Targets, keep: impl Fn(usize) -> bool) -> Outputs {
     if let Targets::All(topic) = targets
         && (0..outputs.len()).all(&keep)
     {
@@ -199,7 +199,7 @@ fn by_topic(outputs: RecordBatch, targets: &Targets, keep: impl Fn(usize) -> boo
         let output = (!span.is_empty()).then_some(Output { topic: *topic, span });
         return output.into_iter().collect();
     }
-    let mut kept: Vec<Output> = Vec::new();
+    let mut kept = Outputs::new();
     for nth in (0..outputs.len()).filter(|nth| keep(*nth)) {
         let topic: TopicId = match targets {
             Targets::All(topic) => *topic,

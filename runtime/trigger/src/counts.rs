@@ -1,6 +1,11 @@
 //! What a feed has done since it was made, for metrics and for [`crate::Halt`]. Counts only grow, and
 //! what a rewind repeats is not counted twice: records count when they are durable.
-use crate::outcome::{FailureKind, HostFault, Outcome};
+use crate::{
+    outcome::{FailureKind, HostFault, Outcome},
+    piece::{Effect, Piece},
+    seam::Condition,
+    spec::OnFailure,
+};
 
 /// Cumulative, of one feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +53,31 @@ pub struct Invocations {
     pub bound_broken: u64,
     pub unavailable: u64,
     pub host_fault: u64,
+}
+
+impl Counts {
+    /// A piece is durable.
+    pub(crate) fn settle(&mut self, piece: &Piece, on_failure: OnFailure) {
+        let records = piece.span.len() as u64;
+        match &piece.effect {
+            Effect::Handled { outputs, .. } => {
+                self.records_handled += records;
+                let outputs: usize = outputs.iter().map(|output| output.span.len()).sum();
+                self.records_out += outputs as u64;
+            }
+            Effect::Ended(story) => {
+                let ended = match on_failure {
+                    OnFailure::Drop => &mut self.dropped,
+                    OnFailure::DeadLetter(_) | OnFailure::Hold => &mut self.dead_lettered,
+                };
+                *match story.condition {
+                    Condition::AttemptsExhausted => &mut ended.attempts_exhausted,
+                    Condition::Permanent => &mut ended.permanent,
+                    Condition::RecordTooOld => &mut ended.record_too_old,
+                } += records;
+            }
+        }
+    }
 }
 
 impl Ended {

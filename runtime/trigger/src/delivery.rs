@@ -10,6 +10,7 @@ use crate::{
     spec::{Ordering, RetryPolicy},
 };
 use log_contract::{KeyHash, RecordBatch, Span, Timestamp};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(crate) struct Bill<'a> {
     pub(crate) failing: &'a mut Failing,
     pub(crate) counts: &'a mut Counts,
     /// Decided by the answer, in order.
-    pub(crate) pieces: &'a mut Vec<Piece>,
+    pub(crate) pieces: &'a mut SmallVec<[Piece; 1]>,
 }
 
 impl Delivery {

@@ -13,12 +13,13 @@ use crate::{
     memo::{MemoError, Notes},
     pages::Pages,
     piece::Piece,
-    seam::{Command, Event},
+    seam::{Command, Commands, Event},
     spec::{OnFailure, TriggerSpec},
     stand::State,
     trouble::Trouble,
 };
 use log_contract::{Before, Memo, Offset, Progress, ReadPage, RecordBatch, Run, Timestamp};
+use smallvec::{SmallVec, smallvec};
 
 /// Decides what happens to the records of one partition, in which order, and when.
 #[derive(Debug)]
@@ -112,9 +113,9 @@ impl Feed {
     }
 
     /// What has happened changes the state; the answer is what to do.
-    pub fn on_event(&mut self, now: Timestamp, event: Event) -> Vec<Command> {
+    pub fn on_event(&mut self, now: Timestamp, event: Event) -> Commands {
         if self.mode == Mode::Stopped {
-            return Vec::new();
+            return Commands::new();
         }
         match event {
             Event::Woke => (),
@@ -136,7 +137,7 @@ impl Feed {
             Event::LeaseLost => self.mode = Mode::Stopped,
         }
         let commands = match self.mode {
-            Mode::Stopped => vec![Command::Stopped],
+            Mode::Stopped => smallvec![Command::Stopped],
             Mode::Running | Mode::Draining => self.advance(now),
         };
         let state = self.state(now);
@@ -170,12 +171,12 @@ impl Feed {
         self.fetch = Fetch::Ready;
         assert!(self.cursor <= page.next, "reading never goes back");
         self.end = page.end.max(page.next);
-        let batches: Vec<_> = page.batches.iter().filter(|batch| !batch.is_empty()).collect();
-        if batches.is_empty() && self.cursor < page.next {
+        let mut batches = page.batches.iter().filter(|batch| !batch.is_empty()).peekable();
+        if batches.peek().is_none() && self.cursor < page.next {
             self.skip(self.cursor..page.next, false);
         }
-        for (nth, batch) in batches.iter().enumerate() {
-            let next = batches.get(nth + 1).map_or(page.next, |later| later.offset(0));
+        while let Some(batch) = batches.next() {
+            let next = batches.peek().map_or(page.next, |later| later.offset(0));
             assert!(self.cursor <= batch.offset(0), "a page begins where it was asked for");
             assert!(batch.offset(batch.len() - 1) < next, "a page ends after its records");
             self.guard.fetched(batch.len(), next);
@@ -265,7 +266,7 @@ impl Feed {
         of: (u32, u16),
         decide: impl FnOnce(&mut Bill<'_>),
     ) {
-        let mut pieces = Vec::new();
+        let mut pieces = SmallVec::new();
         decide(&mut Bill {
             now,
             retry: &self.spec.retry,

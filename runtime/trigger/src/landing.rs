@@ -5,9 +5,7 @@ use crate::{
     feed::{Feed, Mode},
     ledger::Culprit,
     outcome::{FailureKind, HostFault, Outcome},
-    piece::{Effect, Piece},
-    seam::{Condition, DeliveryId, LastError},
-    spec::OnFailure,
+    seam::{DeliveryId, LastError},
 };
 use log_contract::{RefusedOutput, SettleError, Span, Timestamp};
 
@@ -59,35 +57,13 @@ impl Feed {
         self.trouble.log = None;
         let lost = self.ledger.lost();
         for piece in self.ledger.settled() {
-            self.count_settled(&piece);
+            self.counts.settle(&piece, self.spec.on_failure);
             // Not before: were the settlement refused, the count would begin anew, for ever.
             self.failing.forget(&piece.span);
             piece.span.runs().iter().for_each(|run| self.pages.settle(run));
         }
         self.counts.records_lost += self.ledger.lost() - lost;
         self.guard.settled(self.ledger.durable().next());
-    }
-
-    fn count_settled(&mut self, piece: &Piece) {
-        let records = piece.span.len() as u64;
-        match &piece.effect {
-            Effect::Handled { outputs, .. } => {
-                self.counts.records_handled += records;
-                let outputs: usize = outputs.iter().map(|output| output.span.len()).sum();
-                self.counts.records_out += outputs as u64;
-            }
-            Effect::Ended(story) => {
-                let ended = match self.spec.on_failure {
-                    OnFailure::Drop => &mut self.counts.dropped,
-                    OnFailure::DeadLetter(_) | OnFailure::Hold => &mut self.counts.dead_lettered,
-                };
-                *match story.condition {
-                    Condition::AttemptsExhausted => &mut ended.attempts_exhausted,
-                    Condition::Permanent => &mut ended.permanent,
-                    Condition::RecordTooOld => &mut ended.record_too_old,
-                } += records;
-            }
-        }
     }
 
     pub(crate) fn on_settle_failed(&mut self, now: Timestamp, error: SettleError) {

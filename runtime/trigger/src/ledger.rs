@@ -12,7 +12,7 @@ use crate::{
 use log_contract::{
     Memo, Offset, Progress, RefusedOutput, Settlement, Span, StateWrite, Timestamp,
 };
-use std::{collections::VecDeque, ops::Range};
+use std::{collections::VecDeque, iter::repeat_n, ops::Range};
 
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -45,8 +45,6 @@ struct Sent {
     pieces: usize,
     gaps: usize,
     progress: Progress,
-    /// The piece that each output is of.
-    owners: Vec<usize>,
 }
 
 /// Whom a refusal is about.
@@ -169,12 +167,10 @@ impl Ledger {
             dead_letters: Vec::new(),
             dropped: Vec::new(),
         };
-        let mut owners = Vec::new();
-        for (nth, piece) in self.unsettled.iter().take(pieces).enumerate() {
+        for piece in self.unsettled.iter().take(pieces) {
             fill(&mut settle, piece, on_failure);
-            owners.resize(settle.settlement.outputs.len(), nth);
         }
-        self.sent = Some(Sent { pieces, gaps, progress, owners });
+        self.sent = Some(Sent { pieces, gaps, progress });
         Some(settle)
     }
 
@@ -223,17 +219,16 @@ impl Ledger {
         longest
     }
 
-    /// What has become durable.
-    pub(crate) fn settled(&mut self) -> Vec<Piece> {
-        let Sent { pieces, gaps, progress, .. } = self.take_sent();
+    /// What has become durable, in order.
+    pub(crate) fn settled(&mut self) -> impl Iterator<Item = Piece> {
+        let Sent { pieces, gaps, progress } = self.take_sent();
         self.durable = progress;
         self.lost += self.gaps.drain(..gaps).map(|gap| gap.lost).sum::<u64>();
-        let settled: Vec<_> = self.unsettled.drain(..pieces).collect();
-        self.bytes -= settled.iter().map(Piece::weight).sum::<usize>();
+        self.bytes -= self.unsettled.iter().take(pieces).map(Piece::weight).sum::<usize>();
         self.singly = self.singly.saturating_sub(pieces);
-        let before = self.decided - self.unsettled.len() as u64;
+        let before = self.decided - (self.unsettled.len() - pieces) as u64;
         self.overlay.settled(before);
-        settled
+        self.unsettled.drain(..pieces)
     }
 
     /// What will be lost for good once the settlement that is being made is durable.
@@ -255,10 +250,11 @@ impl Ledger {
 
     /// Nothing was applied, for this reason. Whatever lies behind the outputs is a dead letter.
     pub(crate) fn refused(&mut self, output: usize, why: &RefusedOutput) -> Culprit {
-        let Sent { pieces, owners, .. } = self.take_sent();
+        let Sent { pieces, .. } = self.take_sent();
+        let owner = self.owner(pieces, output);
         let answers = self.unsettled.iter().take(pieces).filter(|piece| !piece.goes_on).count();
         let guilty = match why {
-            RefusedOutput::NoTopic(_) if output < owners.len() => return Culprit::Gone,
+            RefusedOutput::NoTopic(_) if owner.is_some() => return Culprit::Gone,
             RefusedOutput::NoTopic(_) => None,
             RefusedOutput::TooLarge { .. } if answers > 1 && self.singly == 0 => {
                 self.singly = pieces;
@@ -270,7 +266,7 @@ impl Ledger {
                     |nth: &usize| matches!(self.unsettled[*nth].effect, Effect::Handled { .. });
                 (0..pieces).find(handled)
             }
-            RefusedOutput::RecordTooLarge { .. } => owners.get(output).copied(),
+            RefusedOutput::RecordTooLarge { .. } => owner,
             RefusedOutput::StateTooLarge { name, bytes, .. } => self.writer(pieces, name, *bytes),
         };
         match guilty.map(|nth| &self.unsettled[nth]) {
@@ -279,6 +275,12 @@ impl Ledger {
             }
             Some(Piece { effect: Effect::Ended(_), .. }) | None => Culprit::Ours,
         }
+    }
+
+    /// The piece that this output of a settlement of so many pieces is of. `None`: a dead letter.
+    fn owner(&self, pieces: usize, output: usize) -> Option<usize> {
+        let outputs = |nth: usize| self.unsettled[nth].outputs().len();
+        (0..pieces).flat_map(|nth| repeat_n(nth, outputs(nth))).nth(output)
     }
 
     /// The piece whose state does not fit: by name and size, else the last that wrote any.

@@ -36,7 +36,7 @@ pub use outcome::{
     Blame, Failure, FailureKind, HostFault, ItemFailure, Outcome, Response, Targets,
 };
 pub use scale::{Autoscaler, Cap, PartitionSample, Scaling, ScalingPolicy};
-pub use seam::{Command, Condition, DeadLetter, DeliveryId, Event, LastError, Settle};
+pub use seam::{Command, Commands, Condition, DeadLetter, DeliveryId, Event, LastError, Settle};
 pub use share::{Claim, Need, apportion, fair_share};
 pub use spec::{
     BatchPolicy, Bounds, ItemFailures, OnFailure, Ordering, Problem, RetryPolicy, TriggerSpec,

@@ -7,7 +7,9 @@
 //! ```
 //! Numbers are LEB128, so most take one or two bytes.
 use crate::failing::Failure;
+use bytes::Bytes;
 use log_contract::{Memo, Offset, Timestamp};
+use smallvec::{SmallVec, smallvec};
 
 const VERSION: u8 = 1;
 /// The last count of unclean starts is of the start that wrote the memo.
@@ -43,7 +45,9 @@ pub(crate) struct Notes {
 
 impl Notes {
     pub(crate) fn encode(&self) -> Memo {
-        let mut bytes = vec![VERSION, if self.is_own_mark { OWN_MARK } else { 0 }];
+        // Most memos are a dozen bytes, and are made for each settlement.
+        let mut bytes: SmallVec<[u8; 64]> =
+            smallvec![VERSION, if self.is_own_mark { OWN_MARK } else { 0 }];
         put(&mut bytes, u64::from(self.circuit_tries));
         put(&mut bytes, u64::from(self.unclean));
         put(&mut bytes, self.lost);
@@ -61,7 +65,7 @@ impl Notes {
             }
             before = head.0;
         }
-        Memo(bytes.into())
+        Memo(Bytes::copy_from_slice(&bytes))
     }
 
     /// A memo without bytes is that of a cursor that never settled.
@@ -103,7 +107,7 @@ impl Notes {
     }
 }
 
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
+fn put(bytes: &mut SmallVec<[u8; 64]>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;

@@ -1,6 +1,7 @@
 //! Records whose fate is decided, and what is to become visible with it. Nothing here decides.
 use crate::seam::{Condition, DeadLetter, LastError};
 use log_contract::{Output, Run, Span, StateWrite, Timestamp};
+use smallvec::SmallVec;
 
 /// Pieces of a feed settle in the order in which they were decided.
 #[derive(Debug)]
@@ -13,9 +14,12 @@ pub(crate) struct Piece {
 
 #[derive(Debug)]
 pub(crate) enum Effect {
-    Handled { outputs: Vec<Output>, state: Vec<StateWrite>, version: u32 },
+    Handled { outputs: Outputs, state: Vec<StateWrite>, version: u32 },
     Ended(Story),
 }
+
+/// By topic: most answers name one.
+pub(crate) type Outputs = SmallVec<[Output; 1]>;
 
 /// Why records end unhandled: of one span, so of each of its records.
 #[derive(Clone, Debug)]
@@ -29,6 +33,13 @@ pub(crate) struct Story {
 impl Piece {
     pub(crate) fn new(span: Span, effect: Effect) -> Self {
         Self { span, effect, goes_on: false }
+    }
+
+    pub(crate) fn outputs(&self) -> &[Output] {
+        match &self.effect {
+            Effect::Handled { outputs, .. } => outputs,
+            Effect::Ended(_) => &[],
+        }
     }
 
     /// What it adds to a settlement, in bytes, with room for each dead letter's headers.

@@ -1,6 +1,7 @@
 //! The whole edge between deciding and doing: what can happen to a feed, and what it asks for.
 use crate::outcome::{FailureKind, HostFault, Outcome};
 use log_contract::{Offset, ReadPage, Run, SettleError, Settlement, Span, StateWrite, Timestamp};
+use smallvec::SmallVec;
 use std::{fmt, sync::Arc};
 
 /// Never used twice by one feed, so an answer that comes too late is known as such.
@@ -68,6 +69,9 @@ pub enum Command {
     /// The last command. The lease may be given back.
     Stopped,
 }
+
+/// What to do after one event, in order: mostly one or two things.
+pub type Commands = SmallVec<[Command; 2]>;
 
 /// A settlement, and the dead letters that the driver renders as records and adds to its outputs,
 /// behind those that are there already.

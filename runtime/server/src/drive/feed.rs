@@ -21,7 +21,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use trigger::{Command, Counts, Event, Feed};
+use trigger::{Command, Commands, Counts, Event, Feed};
 
 /// The one task that has a lease.
 #[derive(Debug)]
@@ -451,7 +451,7 @@ impl Life {
     fn perform(
         &mut self,
         now: Timestamp,
-        commands: Vec<Command>,
+        commands: Commands,
         mut begin: impl FnMut(Arc<Hands>, Effect),
     ) -> bool {
         for command in commands {

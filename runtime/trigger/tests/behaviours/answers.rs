@@ -66,7 +66,7 @@ fn an_answer_that_cannot_be_settled_is_the_functions_fault() {
 fn an_attempt_sees_what_is_decided_and_not_durable_of_its_own_keys() {
     let mut feed =
         Feed::new(key_spec(1), 1, Progress::at(Offset(0)), &Memo::default(), Before::Nothing);
-    let overlay = |commands: Vec<Command>| {
+    let overlay = |commands: Commands| {
         commands.into_iter().find_map(|command| match command {
             Command::Invoke { delivery, overlay, .. } => Some((delivery, overlay)),
             _ => None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use trigger::*;
 
 /// A feed whose settlements after the mark are answered by hand.
-fn by_hand(spec: TriggerSpec, keys: &[&str]) -> (Feed, Vec<Command>) {
+fn by_hand(spec: TriggerSpec, keys: &[&str]) -> (Feed, Commands) {
     let first = Progress::at(Offset(0));
     let mut feed = Feed::new(spec, 4, first, &Memo::default(), Before::Nothing);
     feed.on_event(Timestamp(0), Event::Woke);
