@@ -189,12 +189,21 @@ impl Feed {
         let records = bounds.open_records.saturating_sub(self.pages.records());
         let bytes = bounds.open_bytes.saturating_sub(self.pages.bytes());
         let has_room = records > 0 && bytes > 0 && self.mode == Mode::Running;
-        if self.fetch == Fetch::Ready && has_room {
+        if self.fetch == Fetch::Ready && has_room && !self.is_far_ahead() {
             self.fetch = Fetch::InFlight;
             let records_max = bounds.page_records.min(records);
             let bytes_max = bounds.page_bytes.min(bytes);
             commands.push(Command::Fetch { from: self.cursor, records_max, bytes_max });
         }
+    }
+
+    /// A page, and a batch, that nobody has looked at yet wait already. To fetch more would fill all the
+    /// room that there is, and from then on each little that settles would be a fetch of its own.
+    fn is_far_ahead(&self) -> bool {
+        let (bounds, batch) = (&self.spec.bounds, &self.spec.batch);
+        let (records, bytes) = self.batcher.fresh();
+        bounds.page_records.max(batch.records_max) <= records
+            || bounds.page_bytes.max(batch.bytes_max) <= bytes
     }
 
     /// One stuck record pins the buffer of its whole batch: what waits in such company is copied out.

@@ -90,6 +90,11 @@ impl Batcher {
         &self.taken
     }
 
+    /// Records that nobody has looked at yet, and their bytes.
+    pub(crate) fn fresh(&self) -> (usize, usize) {
+        (self.fresh_records, self.fresh_bytes)
+    }
+
     /// Nothing waits here that was fetched.
     pub(crate) fn is_empty(&self) -> bool {
         let waits = match &self.order {

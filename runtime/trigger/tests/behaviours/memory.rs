@@ -17,6 +17,42 @@ fn at_the_bound_nothing_is_taken_that_would_add_a_range() {
     assert_eq!(heads(&feed.answer(2, out[0].0, handled())), [2, 5]);
 }
 
+#[test]
+fn no_more_is_fetched_than_a_page_ahead_of_what_is_handed_out() {
+    let mut spec = spec(Ordering::Partition, 2, Duration::ZERO);
+    spec.bounds.page_records = 4;
+    let mut feed = Told::new(spec, 1);
+    let (out, _) = feed.tell(0, page(0, &["a", "b", "c", "d"]));
+    assert_eq!(feed.fetches, [Offset(4)], "two wait");
+    feed.tell(0, page(4, &["e", "f", "g", "h"]));
+    assert!(feed.fetches.is_empty(), "six wait");
+    let out = feed.answer(0, out[0].0, handled());
+    assert!(feed.fetches.is_empty(), "four wait");
+    feed.answer(0, out[0].0, handled());
+    assert_eq!(feed.fetches, [Offset(8)], "two wait");
+}
+
+#[test]
+fn a_batch_larger_than_a_page_is_fetched_whole() {
+    let mut spec = spec(Ordering::Partition, 6, SECOND);
+    spec.bounds.page_records = 4;
+    let mut feed = Told::new(spec, 1);
+    feed.tell(0, page(0, &["a", "b", "c", "d"]));
+    assert_eq!(feed.fetches, [Offset(4)], "a batch is more");
+    let (out, _) = feed.tell(0, page(4, &["e", "f", "g", "h"]));
+    assert_eq!(out[0].1, [0, 1, 2, 3, 4, 5]);
+}
+
+/// A page of a hundred with every `nth` record of the stuck key.
+fn partly_stuck(at: u64, stuck: &str, nth: u64) -> Event {
+    let names: Vec<String> = (at..at + 100).map(|at| format!("key-{}", at % 50)).collect();
+    let keys: Vec<&str> = (at..at + 100)
+        .zip(&names)
+        .map(|(at, name)| if at % nth == 0 { stuck } else { name.as_str() })
+        .collect();
+    page(at, &keys)
+}
+
 /// Feeds pages with every `nth` record of the stuck key until nothing is fetched any more; answers
 /// everything else at once. How many others were handled.
 fn beside_a_stuck_key(feed: &mut Told, stuck: &str, nth: u64, records: u64) -> u64 {
@@ -37,12 +73,7 @@ fn beside_a_stuck_key(feed: &mut Told, stuck: &str, nth: u64, records: u64) -> u
             feed.fetches.extend(fetches);
             continue;
         }
-        let names: Vec<String> = (at..at + 100).map(|at| format!("key-{}", at % 50)).collect();
-        let keys: Vec<&str> = (at..at + 100)
-            .zip(&names)
-            .map(|(at, name)| if at % nth == 0 { stuck } else { name.as_str() })
-            .collect();
-        invoked.extend(feed.tell(1, page(at, &keys)).0);
+        invoked.extend(feed.tell(1, partly_stuck(at, stuck, nth)).0);
         (at, pages) = (at + 100, pages + 1);
     }
     while let Some((delivery, span)) = invoked.pop() {
@@ -74,7 +105,7 @@ fn with_a_thousand_waiting_behind_a_stuck_key_the_others_go_on() {
 }
 
 #[test]
-fn ten_thousand_waiting_behind_a_stuck_key_wait_for_ranges_and_go_on_when_it_is_free() {
+fn thousands_waiting_behind_a_stuck_key_wait_for_ranges_and_go_on_when_it_is_free() {
     let mut feed = Told::new(wide_spec(100_000), 4);
     let handled_first = beside_a_stuck_key(&mut feed, "stuck", 2, 20_000);
     assert!((4_096..=4_196).contains(&handled_first), "{handled_first}");
@@ -83,16 +114,20 @@ fn ten_thousand_waiting_behind_a_stuck_key_wait_for_ranges_and_go_on_when_it_is_
     assert!(stand.reason.expect("a reason").to_string().contains("finished ranges"));
     assert_eq!(stand.record, Some(Offset(0)));
     assert!(!stand.is_blocked);
+    let mut at = stand.end.0;
+    assert!((8_192..=8_500).contains(&at), "no more is fetched: {at}");
     // The stuck record is handled at last: all goes on.
     let mut invoked = feed.tell(60_001, Event::Woke).0;
     let mut handled_records = handled_first;
-    let mut next = 20_000;
+    let mut is_asked = false;
     while let Some((delivery, span)) = invoked.pop() {
         handled_records += span.len() as u64;
         invoked.extend(feed.answer(60_002, delivery, handled()));
-        if invoked.is_empty() && feed.fetches.contains(&Offset(next)) {
-            invoked.extend(feed.tell(60_003, page(next, &[])).0);
-            next += 1;
+        is_asked |= feed.fetches.contains(&Offset(at));
+        if is_asked && at < 20_000 {
+            invoked.extend(feed.tell(60_002, partly_stuck(at, "stuck", 2)).0);
+            at += 100;
+            is_asked = feed.fetches.contains(&Offset(at));
         }
     }
     assert_eq!(handled_records, 20_000);
