@@ -10,13 +10,13 @@ use crate::{
     spec::{Ordering, RetryPolicy},
 };
 use log_contract::{KeyHash, RecordBatch, Span, Timestamp};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    /// Last is next. Together they are what is left of the delivery.
-    stack: Vec<Slice>,
+    /// Last is next. Together they are what is left of the delivery: one slice, unless something failed.
+    stack: SmallVec<[Slice; 1]>,
     /// Answers that were billed to the function.
     pub(crate) billed: u64,
     billed_max: u64,
@@ -50,15 +50,15 @@ pub(crate) struct Bill<'a> {
 
 impl Delivery {
     pub(crate) fn new(span: Span, not_before: Timestamp, retry: &RetryPolicy) -> Self {
-        Self::of(vec![Slice { span, not_before, held: None }], retry)
+        Self::of(smallvec![Slice { span, not_before, held: None }], retry)
     }
 
     /// Records too old before any attempt, which wait for an operator.
     pub(crate) fn of_held(span: Span, condition: Condition, retry: &RetryPolicy) -> Self {
-        Self::of(vec![Slice::held(span, condition)], retry)
+        Self::of(smallvec![Slice::held(span, condition)], retry)
     }
 
-    fn of(stack: Vec<Slice>, retry: &RetryPolicy) -> Self {
+    fn of(stack: SmallVec<[Slice; 1]>, retry: &RetryPolicy) -> Self {
         let records: usize = stack.iter().map(|slice| slice.span.len()).sum();
         assert!(records > 0, "a delivery has records");
         // Splitting n records visits at most 2n slices, and each fails at most so often.
