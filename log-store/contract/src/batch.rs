@@ -136,6 +136,7 @@ impl RecordBatch {
     }
 
     /// `None` for a record without a key: such records are in no order.
+    #[inline]
     #[must_use]
     pub fn key_hash(&self, at: usize) -> Option<KeyHash> {
         let entry = &self.0.index[at];
@@ -145,6 +146,7 @@ impl RecordBatch {
     }
 
     /// Keys, values and headers of a run of records, in constant time.
+    #[inline]
     #[must_use]
     pub fn bytes(&self, run: Range<usize>) -> usize {
         self.start_of(run.end) - self.start_of(run.start)
@@ -196,6 +198,7 @@ impl RecordBatch {
         &self.0.bytes
     }
 
+    #[inline]
     fn start_of(&self, at: usize) -> usize {
         self.0.index.get(at).map_or(self.0.bytes.len(), |entry| entry.start as usize)
     }

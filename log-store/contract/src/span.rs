@@ -51,6 +51,7 @@ impl Run {
     }
 
     /// The first `len` records; `self` keeps the others.
+    #[inline]
     #[must_use]
     pub fn cut(&mut self, len: usize) -> Self {
         assert!(0 < len && len <= self.len());
@@ -114,6 +115,7 @@ impl Span {
         run.batch.appended_at(run.start as usize)
     }
 
+    #[inline]
     pub fn push(&mut self, run: Run) {
         self.len += run.len();
         match self.runs.last_mut() {
@@ -124,6 +126,7 @@ impl Span {
         }
     }
 
+    #[inline]
     pub fn push_one(&mut self, batch: &RecordBatch, at: usize) {
         let at = at as u32;
         self.len += 1;

@@ -149,9 +149,7 @@ impl Batcher {
     pub(crate) fn release(&mut self, span: &Span) {
         match &mut self.order {
             Order::Partition { out } => *out -= span.len(),
-            Order::Keys(keys) => {
-                span.places().for_each(|(batch, at)| keys.release_record(batch, at));
-            }
+            Order::Keys(keys) => keys.release_all(span),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `ordering: key`: which keys are busy, and the records that wait behind them.
-use crate::batcher::Waiting;
-use log_contract::{KeyHash, Offset, RecordBatch};
+use crate::{batcher::Waiting, ready::Ready};
+use log_contract::{KeyHash, Offset, Span};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque, hash_map},
@@ -15,7 +15,7 @@ pub(crate) struct Keys {
     keys: Vec<Key>,
     unused: Vec<Slot>,
     /// Free keys with records waiting, by the first of them.
-    ready: BinaryHeap<Reverse<(Offset, Slot)>>,
+    ready: Ready<(Offset, Slot)>,
     ready_records: usize,
     /// Keys that the take at hand holds and that have more records waiting.
     mine: BinaryHeap<Reverse<(Offset, Slot)>>,
@@ -55,17 +55,14 @@ impl Keys {
 
     /// The oldest waiting record whose key is free.
     pub(crate) fn oldest(&self) -> Option<&Waiting> {
-        let Reverse((_, slot)) = self.ready.peek()?;
+        let (_, slot) = self.ready.first()?;
         self.keys[*slot as usize].waiting.front()
     }
 
     /// The oldest waiting record whose key is free or held by the take at hand.
     pub(crate) fn next(&self) -> Option<(Slot, &Waiting)> {
-        let slot = match (self.ready.peek(), self.mine.peek()) {
-            (Some(Reverse(free)), Some(Reverse(mine))) => free.min(mine).1,
-            (Some(Reverse((_, slot))), None) | (None, Some(Reverse((_, slot)))) => *slot,
-            (None, None) => return None,
-        };
+        let mine = self.mine.peek().map(|Reverse(mine)| mine);
+        let (_, slot) = *self.ready.first().into_iter().chain(mine).min()?;
         let first = self.keys[slot as usize].waiting.front();
         Some((slot, first.expect("a listed key has records waiting")))
     }
@@ -74,7 +71,7 @@ impl Keys {
     pub(crate) fn take_next(&mut self, slot: Slot) -> Waiting {
         let key = &mut self.keys[slot as usize];
         if key.out == 0 {
-            self.ready.pop();
+            self.ready.take_first();
             self.ready_records -= key.waiting.len();
             key.take = self.take;
         } else {
@@ -119,8 +116,22 @@ impl Keys {
         key.waiting.push_back(waiting);
     }
 
-    /// One record of it is decided. The last one frees the key.
+    /// All of it is decided.
+    pub(crate) fn release_all(&mut self, span: &Span) {
+        for hash in span.places().filter_map(|(batch, at)| batch.key_hash(at)) {
+            self.release_one(hash);
+        }
+        self.ready.close();
+    }
+
+    /// A record that was taken is not, after all.
     pub(crate) fn release(&mut self, hash: KeyHash) {
+        self.release_one(hash);
+        self.ready.close();
+    }
+
+    /// One record of it is decided. The last one frees the key.
+    fn release_one(&mut self, hash: KeyHash) {
         let hash_map::Entry::Occupied(entry) = self.slots.entry(hash) else {
             panic!("a taken key is in the table");
         };
@@ -138,15 +149,9 @@ impl Keys {
                 self.unused.push(slot);
             }
             Some(first) => {
-                self.ready.push(Reverse((first.run.head(), slot)));
+                self.ready.gather((first.run.head(), slot));
                 self.ready_records += key.waiting.len();
             }
-        }
-    }
-
-    pub(crate) fn release_record(&mut self, batch: &RecordBatch, at: usize) {
-        if let Some(hash) = batch.key_hash(at) {
-            self.release(hash);
         }
     }
 }

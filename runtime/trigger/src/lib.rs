@@ -20,6 +20,7 @@ mod outcome;
 mod overlay;
 mod pages;
 mod piece;
+mod ready;
 mod scale;
 mod seam;
 mod share;
