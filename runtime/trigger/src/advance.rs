@@ -156,7 +156,7 @@ impl Feed {
             aged_from: self.ageing.from(),
             failing: self.failing.memo(progress, bounds.memo_entries),
         };
-        settle.settlement.memo = notes.encode();
+        settle.settlement.memo = notes.encode_as(&mut self.memo);
         self.failing.is_news = false;
         self.circuit_is_news = false;
         commands.push(Command::Settle(settle));

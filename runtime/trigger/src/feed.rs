@@ -48,6 +48,8 @@ pub struct Feed {
     pub(crate) strays: usize,
     pub(crate) timer: Option<Timestamp>,
     pub(crate) counts: Counts,
+    /// As the last settlement had it, or the lease.
+    pub(crate) memo: Memo,
     memo_error: Option<MemoError>,
     /// As it was after the last event, and since when.
     pub(crate) was: (State, Timestamp),
@@ -106,6 +108,7 @@ impl Feed {
             strays: 0,
             timer: None,
             counts: Counts::default(),
+            memo: memo.clone(),
             memo_error,
             was: (State::Idle, Timestamp(0)),
             spec,
