@@ -23,7 +23,7 @@ pub(super) struct Context {
     pub(super) artifacts: Arc<Artifacts>,
     pub(super) sandbox: Arc<Sandbox>,
     pub(super) limits: Limits,
-    /// What CPU-bound guests share.
+    /// What CPU-bound triggers share: the cores, and the next in line.
     pub(super) cores: f64,
     pub(super) budget: Arc<Budget>,
     pub(super) gates: FunctionGates,

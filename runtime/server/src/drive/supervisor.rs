@@ -61,6 +61,10 @@ pub struct Parts {
 }
 
 const SANE: &str = "nothing panics while it holds the triggers";
+/// CPU-bound triggers may have so many attempts out beyond the cores. The sandbox lets no more of them run than
+/// there are cores; the next one waits there for its turn, so that no core idles while a feed takes an answer and
+/// asks for another attempt.
+const NEXT_IN_LINE: f64 = 1.0;
 /// One trigger has at most this part of all guests, so that one whose guests wait leaves room for others.
 const TRIGGER_SHARE: usize = 4;
 /// After the catalogue did not answer.
@@ -99,7 +103,7 @@ impl Supervisor {
             artifacts,
             sandbox,
             limits,
-            cores: u32::try_from(cores).map_or(1.0, f64::from),
+            cores: u32::try_from(cores).map_or(1.0, f64::from) + NEXT_IN_LINE,
         };
         Ok(Arc::new(Self {
             context: Arc::new(context),
