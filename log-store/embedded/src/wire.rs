@@ -77,6 +77,18 @@ impl<'a> Take<'a> {
 
     #[inline]
     pub(crate) fn varint(&mut self, what: &'static str) -> Result<u64, Malformed> {
+        // Nearly all there are.
+        if let [byte, rest @ ..] = self.0
+            && *byte < 0x80
+        {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint(what)
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self, what: &'static str) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for (nth, byte) in self.0.iter().take(10).enumerate() {
             let bits = u64::from(byte & 0x7f);
