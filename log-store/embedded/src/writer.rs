@@ -253,11 +253,12 @@ impl Writer {
 impl Writer {
     /// Has all that is known written to its file.
     fn snapshot(&mut self) {
-        let Segment { salt, capacity, .. } = self.journal.segment;
+        let Segment { id, salt, capacity, .. } = self.journal.segment;
         let before = self.shared.journal_bytes.load(Ordering::Relaxed).saturating_sub(capacity);
         let file = {
             let state = self.shared.state();
-            if state.state_bytes > snapshot::STATE_BYTES_MAX {
+            // Of a segment without frames it could not be said that the journal goes on there.
+            if state.state_bytes > snapshot::STATE_BYTES_MAX || state.end.segment != id {
                 return;
             }
             snapshot::encode(&state, salt, before)
