@@ -72,9 +72,9 @@ impl<'a> Block<'a> {
         Ok(Self { partition, base, count, appended_at, attributes, index, bytes, covered, check })
     }
 
-    /// Whether it is what was written, in the frame that this mask is of.
-    pub(crate) fn is_whole(&self, mask: u32) -> bool {
-        crc32c::crc32c(self.covered) ^ mask == self.check
+    /// Whether it is what was written at this position of the body of the frame that the mask is of.
+    pub(crate) fn is_whole(&self, mask: u32, at: u32) -> bool {
+        crc32c::crc32c(self.covered) ^ mask ^ at == self.check
     }
 
     pub(crate) fn end(&self) -> Offset {
@@ -158,17 +158,19 @@ impl<'a> Block<'a> {
     }
 }
 
-/// What makes a block's checksum that of its frame: the same block of another frame does not fit.
+/// What makes a block's checksum that of its frame: the same block of another frame does not fit. Nor does
+/// one of another position in its frame, which goes into the checksum beside this: the frame's own checksum
+/// would not notice two that change places, as bytes with their CRC behind them always add the same to it.
 pub(crate) fn mask(salt: u64, frame: u64) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &frame.to_le_bytes())
 }
 
-/// Writes the checksum of a block at its end. Gives the checksum `before` of what lies in front of the
-/// block, with the block.
-pub(crate) fn seal(block: &mut [u8], mask: u32, before: u32) -> u32 {
+/// Writes the checksum of a block, which begins `at` this position of its frame's body, at its end. Gives the
+/// checksum `before` of what lies in front of the block, with the block.
+pub(crate) fn seal(block: &mut [u8], mask: u32, at: u32, before: u32) -> u32 {
     let Some((covered, check)) = block.split_last_chunk_mut::<CHECK_LEN>() else { return before };
     let own = crc32c::crc32c(covered);
-    *check = (own ^ mask).to_le_bytes();
+    *check = (own ^ mask ^ at).to_le_bytes();
     let with_covered = if covered.len() < JOINED_FROM {
         crc32c::crc32c_append(before, covered)
     } else {
@@ -370,12 +372,14 @@ mod tests {
             let records: Vec<Given> = records.into_iter().chain([long]).collect();
             let mut body = encoded(&batch_of(&records, None), 0..records.len()).to_vec();
             let mask_of = mask(salt, frame);
-            let crc = seal(&mut body, mask_of, crc32c::crc32c(&before));
+            let crc = seal(&mut body, mask_of, 7, crc32c::crc32c(&before));
             prop_assert_eq!(crc, crc32c::crc32c(&[&before[..], &body[..]].concat()));
-            let is_whole = |body: &[u8], mask| {
-                Block::take(&mut Take::new(body)).is_ok_and(|block| block.is_whole(mask))
+            let is_whole_at = |body: &[u8], mask, at| {
+                Block::take(&mut Take::new(body)).is_ok_and(|block| block.is_whole(mask, at))
             };
+            let is_whole = |body: &[u8], mask| is_whole_at(body, mask, 7);
             prop_assert!(is_whole(&body, mask_of));
+            prop_assert!(!is_whole_at(&body, mask_of, 8));
             prop_assert!(!is_whole(&body, mask(salt, frame.wrapping_add(1))));
             let at = at.index(body.len());
             body[at] ^= 1 << bit;

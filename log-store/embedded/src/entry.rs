@@ -156,6 +156,18 @@ impl<'a> RecordBlocks<'a> {
     }
 }
 
+/// Whether all record blocks are whole in a piece that begins `at` this position of a frame's body.
+pub(crate) fn are_whole(piece: &[u8], mask: u32, at: u32) -> Result<(), Malformed> {
+    let mut walk = Walk::default();
+    while let Some((range, block)) = walk.step(piece)? {
+        let begin = u32::try_from(range.start).ok().and_then(|begin| begin.checked_add(at));
+        if !begin.is_some_and(|begin| block.is_whole(mask, begin)) {
+            return Err(Malformed("a record block's checksum does not fit its bytes"));
+        }
+    }
+    Ok(())
+}
+
 impl<'a> Iterator for RecordBlocks<'a> {
     type Item = Result<Block<'a>, Malformed>;
 
@@ -175,7 +187,9 @@ pub(crate) fn seal(body: &mut [u8], mask: u32, before: u32) -> u32 {
     while let Ok(Some((block, _))) = walk.step(body) {
         let (front, rest) = body.split_at_mut(block.start);
         crc = crc32c::crc32c_append(crc, front.get(done..).unwrap_or_default());
-        crc = block::seal(rest.get_mut(..block.len()).unwrap_or_default(), mask, crc);
+        // A body is shorter than 4 GiB.
+        let at = u32::try_from(block.start).unwrap_or(u32::MAX);
+        crc = block::seal(rest.get_mut(..block.len()).unwrap_or_default(), mask, at, crc);
         done = block.end;
     }
     crc32c::crc32c_append(crc, body.get(done..).unwrap_or_default())

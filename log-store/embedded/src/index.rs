@@ -11,7 +11,7 @@ mod rebuild;
 mod store;
 
 pub(crate) use keeper::Keeper;
-pub(crate) use store::Indexes;
+pub(crate) use store::{Indexes, read};
 
 use log_contract::{Offset, PartitionId, PartitionRef, Timestamp, TopicId};
 
@@ -147,6 +147,8 @@ impl SegmentIndex {
                 }
             }
         }
+        pages.shrink_to_fit();
+        packed.shrink_to_fit();
         Self { segment, pages, packed }
     }
 
@@ -165,6 +167,14 @@ impl SegmentIndex {
             self.pages.partition_point(|page| (page.partition, page.base) <= (partition, from));
         let pages = self.pages.get(behind.saturating_sub(1)..).unwrap_or_default();
         self.batches_of(partition, pages).skip_while(move |batch| batch.end() <= from)
+    }
+
+    /// Where the last batch of a partition ends.
+    pub(crate) fn end(&self, partition: PartitionRef) -> Option<Offset> {
+        let behind = self.pages.partition_point(|page| page.partition <= partition);
+        let last = self.pages.get(behind.checked_sub(1)?)?;
+        let last = (last.partition == partition).then_some(last)?;
+        self.of_page(last).last().map(|batch| batch.end())
     }
 
     /// The first batch of a partition that was not stamped before `at`.

@@ -11,7 +11,7 @@ use crate::{
     aligned::blocks_around,
     block::{self, Block, Want},
     cold::{Key, Memory},
-    entry::RecordBlocks,
+    entry::{self, RecordBlocks},
     frame,
     options::OpenError,
     plan::RETRY_AFTER,
@@ -146,7 +146,10 @@ impl There {
                 }
             }
             if next == before {
-                return Err(not_in_index(shared, run.segment));
+                if gathered.batches.is_empty() {
+                    return Err(not_in_index(shared, run.segment));
+                }
+                return Ok(Some(gathered.batches));
             }
         }
     }
@@ -177,6 +180,8 @@ impl There {
                 records -= found.len();
                 bytes = bytes.saturating_sub(found.bytes(0..found.len()));
                 page.next = next_of(&found);
+                // What was appended while indexes were looked at may be in it, too.
+                page.end = page.end.max(page.next);
                 let is_whole = page.next == block.end();
                 page.batches.push(found);
                 if !is_whole {
@@ -279,7 +284,12 @@ pub(crate) fn offset_at(
         None if !may_read => return Ok(None),
         None => shared.indexes.load(&shared.files, run.segment).map_err(unreadable)?,
     };
-    Ok(Some(index.at_time(partition, at).map_or(next, |batch| batch.base.max(start))))
+    match index.at_time(partition, at) {
+        Some(batch) => Ok(Some(batch.base.max(start))),
+        // One that was made again ends where its segment is damaged.
+        None if index.end(partition) < Some(next) => Err(not_in_index(shared, run.segment)),
+        None => Ok(Some(next)),
+    }
 }
 
 /// The part of a frame's body that holds a batch.
@@ -327,12 +337,7 @@ fn piece_at(shared: &Shared, batch: &BatchAt) -> Result<Piece, ReadError> {
         let begin = place.at as usize + frame::HEADER_LEN + batch.begin as usize;
         let part = begin..begin + batch.piece().len();
         let bytes = read(shared, place, Key::piece(batch), part, |salt, piece| {
-            let mask = block::mask(salt, place.frame);
-            for block in RecordBlocks::of(piece) {
-                if !block?.is_whole(mask) {
-                    return Err(Malformed("a record block's checksum does not fit its bytes"));
-                }
-            }
+            entry::are_whole(piece, block::mask(salt, place.frame), batch.begin)?;
             Ok(0..piece.len())
         })?;
         return Ok(Piece { kept: bytes.len(), bytes });

@@ -13,7 +13,7 @@ use crate::{
     aligned::in_block,
     disk::{Disk, is_full},
     frame::{self, Header},
-    index::SegmentIndex,
+    index::{self, SegmentIndex},
     journal::Segment,
     options::OpenError,
     segment,
@@ -37,7 +37,7 @@ pub(crate) struct Recovered {
     pub(crate) ready: Option<Segment>,
     /// Of all segments up to that one.
     pub(crate) journal_bytes: u64,
-    /// Those of the last segments that have no file.
+    /// Those of the last segments that have no file that is whole.
     pub(crate) indexes: Vec<Arc<SegmentIndex>>,
     /// Bytes of frames that had to be read.
     pub(crate) replayed: u64,
@@ -46,8 +46,7 @@ pub(crate) struct Recovered {
 /// Reads the journal in `dir`. `None`: there is none yet.
 pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, OpenError> {
     let names = disk.list(dir).map_err(at("list", dir))?;
-    let path = dir.join(segment::SNAPSHOT);
-    let snapshot = snapshot::load(disk, dir).map_err(at("read", &path))?;
+    let snapshot = snapshot::load(disk, dir);
     let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.state.end.segment);
     let segments = open_segments(disk, dir, &names, first)?;
     let Some(oldest) = segments.first() else { return Ok(None) };
@@ -61,7 +60,11 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     for (nth, segment) in segments.iter().enumerate() {
         // Also behind one without frames: the number says which is the next, wherever it lies.
         fold.take_segment(dir, nth, segment)?;
-        fold.indexes.retain(|index| !names.contains(&segment::index_name(index.segment)));
+        let is_missing = |index: &Arc<SegmentIndex>| {
+            let of = segments.iter().find(|segment| segment.id == index.segment);
+            of.is_some_and(|of| index::read(disk, dir, of.id, of.salt).is_none())
+        };
+        fold.indexes.retain(is_missing);
         fold.indexes.drain(..fold.indexes.len().saturating_sub(INDEXES_MAX));
     }
     let (nth, at) = fold.tail;
@@ -95,7 +98,8 @@ fn check_end(dir: &Path, segment: &Segment, snapshot: &Snapshot) -> Result<(), O
         file: path.clone(),
         at: u64::from(last.at),
         why: format!(
-            "frame {} is not there, which `{}` knows: {why}",
+            "frame {} is not there, which `{}` knows: {why}; if the journal is an older copy than that \
+             file, remove the file to open it as it was then",
             last.frame,
             segment::SNAPSHOT
         ),

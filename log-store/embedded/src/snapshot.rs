@@ -90,22 +90,22 @@ pub(crate) fn parse(file: &[u8]) -> Result<Snapshot, Malformed> {
 }
 
 /// The one in a directory. `None`: there is none, or it is of no use.
-pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Snapshot>> {
+pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> Option<Snapshot> {
     let path = dir.join(segment::SNAPSHOT);
-    let file = match disk.open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    let read = || {
+        let file = disk.open(&path)?;
+        let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        file.read_at(0, &mut bytes)?;
+        parse(&bytes).map_err(io::Error::other)
     };
-    let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; len];
-    file.read_at(0, &mut bytes)?;
-    match parse(&bytes) {
-        Ok(snapshot) => Ok(Some(snapshot)),
-        Err(why) => {
+    match read() {
+        Ok(snapshot) => Some(snapshot),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
             let path = path.display();
-            tracing::warn!(%path, %why, "the snapshot is of no use: the whole journal is read");
-            Ok(None)
+            tracing::warn!(%path, %error, "the snapshot is of no use: the whole journal is read");
+            None
         }
     }
 }

@@ -73,9 +73,6 @@ impl Writer {
             what: "plan a frame for",
             error: io::Error::other("the thread that writes panicked"),
         });
-        if matches!(end, End::Closed) {
-            self.snapshot();
-        }
         let Self { shared, options, preparer, keeper, dir, lock, .. } = self;
         if let End::Fatal { what, error } = end {
             (options.on_fatal)(&Fatal { what, dir, error });
@@ -92,7 +89,10 @@ impl Writer {
         while self.shared.queue.take(jobs) {
             match self.commit(jobs) {
                 Ok(false) => {}
-                Ok(true) => return End::Closed,
+                Ok(true) => {
+                    self.snapshot();
+                    return End::Closed;
+                }
                 Err(WriteError { what, error }) => return End::Fatal { what, error },
             }
         }
@@ -243,9 +243,10 @@ impl Writer {
         self.due.wrote(place.len);
         if let Some(index) = self.shared.apply(place, &body).sealed {
             self.keeper.keep(index);
-            if self.due.is_now() {
-                self.snapshot();
-            }
+        }
+        let is_first_of_segment = place.at as usize == segment::HEADER_LEN;
+        if is_first_of_segment && self.due.is_now() {
+            self.snapshot();
         }
     }
 }

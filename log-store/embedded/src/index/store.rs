@@ -1,11 +1,12 @@
 //! The indexes that were used last, in memory that is bounded; others are read, or made again. Never
 //! the index of the segment that is being written.
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
 use super::{SegmentIndex, rebuild::rebuild};
 use crate::{
+    disk::Disk,
     options::OpenError,
     recovery::{SegmentFiles, at},
     segment,
@@ -65,17 +66,17 @@ impl Indexes {
     ) -> Result<Arc<SegmentIndex>, OpenError> {
         self.kept.get_or_insert_with(&segment, || {
             let of = files.get(segment)?;
-            let index = read(files, segment, of.salt);
+            let index = read(files.disk(), files.dir(), segment, of.salt);
             index.map_or_else(|| rebuild(&of, files.path(segment)), Ok).map(Arc::new)
         })
     }
 }
 
 /// What the file says, if there is one and it is whole.
-fn read(files: &SegmentFiles, segment: u64, salt: u64) -> Option<SegmentIndex> {
-    let path = files.dir().join(segment::index_name(segment));
+pub(crate) fn read(disk: &dyn Disk, dir: &Path, segment: u64, salt: u64) -> Option<SegmentIndex> {
+    let path = dir.join(segment::index_name(segment));
     let read = || {
-        let file = files.disk().open(&path)?;
+        let file = disk.open(&path)?;
         let len = usize::try_from(file.len()?).map_err(std::io::Error::other)?;
         let mut bytes = vec![0; len];
         file.read_at(0, &mut bytes)?;

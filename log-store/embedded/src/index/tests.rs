@@ -55,6 +55,7 @@ proptest! {
             let expected: Vec<_> =
                 list.iter().copied().filter(|batch| batch.end().0 > from).collect();
             prop_assert_eq!(some, expected);
+            prop_assert_eq!(index.end(partition), list.last().map(BatchAt::end));
             let expected = list.iter().copied().find(|batch| batch.appended_at.0 >= at);
             prop_assert_eq!(index.at_time(partition, Timestamp(at)), expected);
         }

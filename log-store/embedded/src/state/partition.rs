@@ -1,7 +1,7 @@
 //! One partition as an index over the journal: which frame holds which records. Batch by batch for the
 //! segment that is being written; of those before it only which has records of the partition, as their
-//! lists lie in [`SegmentIndex`](crate::index::SegmentIndex): what is here does not grow with the records
-//! that are kept.
+//! lists lie in [`SegmentIndex`](crate::index::SegmentIndex): what is here grows with the segments that are
+//! kept, by 32 bytes each, and not with the records.
 use std::{collections::VecDeque, ops::Range};
 
 use log_contract::{Offset, OffsetBounds, Timestamp};

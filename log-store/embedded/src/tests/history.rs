@@ -300,3 +300,43 @@ async fn a_damaged_block_is_refused_and_its_neighbours_are_read() {
     }
     assert_eq!(refused, [7]);
 }
+
+/// One that is made again from a damaged segment ends there: by time nothing is skipped in silence.
+#[tokio::test]
+async fn an_index_of_a_damaged_segment_is_not_taken_for_all_there_is() {
+    let mut history = History::new(5).await;
+    for _ in 0..40 {
+        history.clock.advance(Duration::from_millis(10));
+        history.write().await;
+    }
+    history.log.close().await;
+    let journal = history.dir.path().join("journal");
+    let path = journal.join(segment::file_name(4));
+    history = history.reopen(|indexes| {
+        for path in indexes {
+            fs::remove_file(path).expect("removed");
+        }
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("opened");
+        // In its first frame, whose magic stays.
+        file.write_all_at(b"?", segment::HEADER_LEN as u64 + 60).expect("written");
+    });
+    let mut refused = 0;
+    for partition in 0..PARTITIONS {
+        let list = history.stored.get(&partition).cloned().unwrap_or_default();
+        for stored in &list {
+            let at = Timestamp(stored.at);
+            match history.log.offset_at(history.at(partition), at).await {
+                Ok(found) => {
+                    let first = list.iter().find(|other| other.at >= stored.at);
+                    assert_eq!(Some(found.0), first.map(|first| first.offset));
+                }
+                Err(ReadError::Damaged(why)) => {
+                    assert!(why.contains("0000000004.seg"), "{why}");
+                    refused += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert!(refused > 0, "some lie in the damaged segment");
+}
