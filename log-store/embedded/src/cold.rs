@@ -1,7 +1,7 @@
 //! Frames that left the ring and were read off the disk, and pieces of such: kept for a while, as a frame
 //! holds records of many partitions and each comes for its own, and several may come for the same. Never
 //! what was not checked.
-use std::{ops::Range, sync::Arc};
+use std::{hash::Hash, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
@@ -19,6 +19,24 @@ const FRAME_BYTES_EXPECTED: usize = 256 << 10;
 /// Part of it that is for frames that were asked for again. A frame that is larger than this part is not
 /// kept at all, so the largest request (16 MiB, and what joins it) must fit.
 const HOT: f64 = 0.6;
+
+/// A cache that is bounded by bytes, of entries of about so many each.
+pub(crate) fn by_bytes<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
+    bytes_max: usize,
+    bytes_expected: usize,
+    weighter: W,
+) -> Cache<K, V, W> {
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity((bytes_max / bytes_expected).max(16))
+        .weight_capacity(bytes_max as u64)
+        // What is read once by each of many partitions, soon one after the other, is what it is for.
+        .hot_allocation(HOT)
+        // In one piece, so that one large entry fits.
+        .shards(1)
+        .build()
+        .expect("both capacities are given");
+    Cache::with_options(options, weighter, Default::default(), Default::default())
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -63,17 +81,7 @@ impl Weighter<Key, Memory> for Weight {
 
 impl Cold {
     pub(crate) fn new(bytes_max: usize, spare: Arc<Spare>) -> Self {
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity((bytes_max / FRAME_BYTES_EXPECTED).max(16))
-            .weight_capacity(bytes_max as u64)
-            // What is read once by each of many partitions, soon one after the other, is what it is for.
-            .hot_allocation(HOT)
-            // In one piece, so that one large frame fits.
-            .shards(1)
-            .build()
-            .expect("both capacities are given");
-        let (hasher, lifecycle) = (Default::default(), Default::default());
-        Self { kept: Cache::with_options(options, Weight, hasher, lifecycle), spare }
+        Self { kept: by_bytes(bytes_max, FRAME_BYTES_EXPECTED, Weight), spare }
     }
 
     /// What was read, if it is here.

@@ -17,14 +17,16 @@ use log_contract::{Offset, PartitionId, PartitionRef, Timestamp, TopicId};
 
 use crate::{
     state::{BatchAt, Place},
-    wire::{Malformed, Take, len_u32, put_u32, put_u64, put_varint},
+    wire::{
+        Malformed, Take, begin_derived, end_derived, len_u32, put_u32, put_u64, put_varint,
+        take_derived,
+    },
 };
 
 /// One batch in so many has all of its numbers written out: whoever looks for one unpacks no more.
 const PER_PAGE: usize = 64;
 const MAGIC: [u8; 8] = *b"MILLIDX\0";
 const VERSION: u32 = 1;
-const HEADER_LEN: usize = 40;
 const PAGE_LEN: usize = 56;
 const CUT: &str = "an index is cut off";
 
@@ -211,12 +213,7 @@ impl SegmentIndex {
 
     /// As it lies in a file. `salt`: of the segment.
     pub(crate) fn encode(&self, salt: u64) -> Vec<u8> {
-        let len = HEADER_LEN + self.pages.len() * PAGE_LEN + self.packed.len() + 4;
-        let mut file = Vec::with_capacity(len);
-        file.extend_from_slice(&MAGIC);
-        for number in [VERSION, 0] {
-            put_u32(&mut file, number);
-        }
+        let mut file = begin_derived(MAGIC, VERSION);
         put_u64(&mut file, self.segment);
         put_u64(&mut file, salt);
         put_u32(&mut file, len_u32(self.pages.len()));
@@ -232,22 +229,13 @@ impl SegmentIndex {
             }
         }
         file.extend_from_slice(&self.packed);
-        let crc = crc32c::crc32c(&file);
-        put_u32(&mut file, crc);
+        end_derived(&mut file);
         file
     }
 
     /// What such a file holds, if it is of this segment.
     pub(crate) fn parse(file: &[u8], segment: u64, salt: u64) -> Result<Self, Malformed> {
-        let (covered, crc) = file.split_last_chunk::<4>().ok_or(Malformed(CUT))?;
-        if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
-            return Err(Malformed("the checksum of an index does not fit its bytes"));
-        }
-        let mut take = Take::new(covered);
-        if take.bytes(MAGIC.len(), CUT)? != MAGIC || take.u32(CUT)? != VERSION {
-            return Err(Malformed("it does not begin as an index does"));
-        }
-        take.u32(CUT)?;
+        let mut take = take_derived(file, MAGIC, VERSION)?;
         if (take.u64(CUT)?, take.u64(CUT)?) != (segment, salt) {
             return Err(Malformed("it is of another segment"));
         }

@@ -60,13 +60,12 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     for (nth, segment) in segments.iter().enumerate() {
         // Also behind one without frames: the number says which is the next, wherever it lies.
         fold.take_segment(dir, nth, segment)?;
-        let is_missing = |index: &Arc<SegmentIndex>| {
-            let of = segments.iter().find(|segment| segment.id == index.segment);
-            of.is_some_and(|of| index::read(disk, dir, of.id, of.salt).is_none())
-        };
-        fold.indexes.retain(is_missing);
         fold.indexes.drain(..fold.indexes.len().saturating_sub(INDEXES_MAX));
     }
+    fold.indexes.retain(|index| {
+        let of = segments.iter().find(|segment| segment.id == index.segment);
+        of.is_some_and(|of| index::read(disk, dir, of.id, of.salt).is_none())
+    });
     let (nth, at) = fold.tail;
     refuse_lost_frames(dir, &segments, &fold)?;
     let read: u64 = segments.iter().take(nth + 1).map(|segment| segment.capacity).sum();
@@ -228,7 +227,8 @@ pub(crate) fn open_segment(disk: &dyn Disk, dir: &Path, id: u64) -> Result<Segme
     Ok(Segment { file, id, salt, capacity, is_reserve })
 }
 
-/// What no file has is made again when it is wanted, too.
+/// Of so many segments, the last ones, it is looked whether the index has a file: a crash leaves one or two
+/// without. What no file has is made again when it is wanted, too.
 const INDEXES_MAX: usize = 16;
 
 struct Fold {

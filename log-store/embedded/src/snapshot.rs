@@ -11,7 +11,7 @@ use crate::{
     disk::Disk,
     segment,
     state::State,
-    wire::{Malformed, Take, put_u32, put_u64},
+    wire::{Malformed, begin_derived, end_derived, put_u64, take_derived},
 };
 
 const MAGIC: [u8; 8] = *b"MILLSNP\0";
@@ -62,27 +62,16 @@ impl Due {
 }
 
 pub(crate) fn encode(state: &State, salt: u64, bytes_before: u64) -> Vec<u8> {
-    let mut file = MAGIC.to_vec();
-    put_u32(&mut file, VERSION);
-    put_u32(&mut file, 0);
+    let mut file = begin_derived(MAGIC, VERSION);
     put_u64(&mut file, salt);
     put_u64(&mut file, bytes_before);
     state.store(&mut file);
-    let crc = crc32c::crc32c(&file);
-    put_u32(&mut file, crc);
+    end_derived(&mut file);
     file
 }
 
 pub(crate) fn parse(file: &[u8]) -> Result<Snapshot, Malformed> {
-    let (covered, crc) = file.split_last_chunk::<4>().ok_or(Malformed(CUT))?;
-    if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
-        return Err(Malformed("the checksum of a snapshot does not fit its bytes"));
-    }
-    let mut take = Take::new(covered);
-    if take.bytes(MAGIC.len(), CUT)? != MAGIC || take.u32(CUT)? != VERSION {
-        return Err(Malformed("it does not begin as a snapshot does"));
-    }
-    take.u32(CUT)?;
+    let mut take = take_derived(file, MAGIC, VERSION)?;
     let (salt, bytes_before) = (take.u64(CUT)?, take.u64(CUT)?);
     let state = State::restore(&mut take)?;
     take.end("a snapshot is longer than what it says")?;

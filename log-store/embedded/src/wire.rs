@@ -142,6 +142,39 @@ pub(crate) fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
+/// Begins a file that is derived from others: what it is, its version, zeros.
+pub(crate) fn begin_derived(magic: [u8; 8], version: u32) -> Vec<u8> {
+    let mut file = magic.to_vec();
+    put_u32(&mut file, version);
+    put_u32(&mut file, 0);
+    file
+}
+
+/// Ends it with the checksum of all of it.
+pub(crate) fn end_derived(file: &mut Vec<u8>) {
+    let crc = crc32c::crc32c(file);
+    put_u32(file, crc);
+}
+
+/// What lies between the two, if the file is whole and of this kind.
+pub(crate) fn take_derived(
+    file: &[u8],
+    magic: [u8; 8],
+    version: u32,
+) -> Result<Take<'_>, Malformed> {
+    const CUT: &str = "it is cut off";
+    let (covered, crc) = file.split_last_chunk::<4>().ok_or(Malformed(CUT))?;
+    if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
+        return Err(Malformed("its checksum does not fit its bytes"));
+    }
+    let mut take = Take::new(covered);
+    if take.bytes(magic.len(), CUT)? != magic || take.u32(CUT)? != version {
+        return Err(Malformed("it does not begin as such a file does"));
+    }
+    take.u32(CUT)?;
+    Ok(take)
+}
+
 /// What we write is bounded far below 4 GiB by the log's limits.
 pub(crate) fn len_u32(len: usize) -> u32 {
     u32::try_from(len).expect("what is written is under 4 GiB")

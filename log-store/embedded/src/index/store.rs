@@ -2,10 +2,11 @@
 //! the index of the segment that is being written.
 use std::{path::Path, sync::Arc};
 
-use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{Weighter, sync::Cache};
 
 use super::{SegmentIndex, rebuild::rebuild};
 use crate::{
+    cold::by_bytes,
     disk::Disk,
     options::OpenError,
     recovery::{SegmentFiles, at},
@@ -16,8 +17,6 @@ use crate::{
 const INDEX_BYTES: u64 = 160;
 /// An index is about so large when it matters how many there are.
 const INDEX_BYTES_EXPECTED: usize = 64 << 10;
-/// An index larger than this part of all is not kept: see [`Cold`](crate::cold::Cold).
-const HOT: f64 = 0.6;
 
 /// See the module.
 #[derive(Debug)]
@@ -36,15 +35,7 @@ impl Weighter<u64, Arc<SegmentIndex>> for Memory {
 
 impl Indexes {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity((bytes_max / INDEX_BYTES_EXPECTED).max(16))
-            .weight_capacity(bytes_max as u64)
-            .hot_allocation(HOT)
-            .shards(1)
-            .build()
-            .expect("both capacities are given");
-        let (hasher, lifecycle) = (Default::default(), Default::default());
-        Self { kept: Cache::with_options(options, Memory, hasher, lifecycle) }
+        Self { kept: by_bytes(bytes_max, INDEX_BYTES_EXPECTED, Memory) }
     }
 
     /// The index of a segment, if it is in memory.

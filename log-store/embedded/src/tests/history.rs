@@ -12,16 +12,6 @@ use crate::{recovery::recover, segment};
 
 const PARTITIONS: u32 = 12;
 
-/// The same steps for the same seed.
-struct Seed(u64);
-
-impl Seed {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) % n
-    }
-}
-
 /// A record that was stored: its value's length tells it from most others, its bytes from all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stored {

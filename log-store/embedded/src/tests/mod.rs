@@ -18,6 +18,16 @@ use log_contract::{
 
 use crate::{EmbeddedLog, OpenError, Options};
 
+/// A small generator: the same steps for the same seed.
+struct Seed(u64);
+
+impl Seed {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % n
+    }
+}
+
 fn options() -> Options {
     let clock = Arc::new(ManualClock::at(Timestamp(1_800_000_000_000)));
     Options {

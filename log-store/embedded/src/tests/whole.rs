@@ -24,16 +24,6 @@ fn state_of(log: &EmbeddedLog) -> State {
     log.shared.state().clone()
 }
 
-/// A small generator: the same steps for the same seed.
-struct Seed(u64);
-
-impl Seed {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) % n
-    }
-}
-
 async fn step(log: &EmbeddedLog, seed: &mut Seed, topics: &mut Vec<TopicId>) {
     let pick =
         |seed: &mut Seed, topics: &[TopicId]| topics[seed.below(topics.len() as u64) as usize];
