@@ -8,7 +8,6 @@ use super::{
     permits::{Bytes as HeldBytes, Purses},
     plan::{Mode, Orders, Park, Plan},
     running::{FeedHandle, Move, RunningTrigger, Word},
-    status::State,
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use log_contract::{
@@ -147,7 +146,7 @@ impl FeedDriver {
 
     /// There is no feed, and nothing is invoked: until other orders, a move, or the end.
     async fn parked(&mut self, park: &Park, revision: u64) -> Ended {
-        let (state, reason) = shown(park);
+        let (state, reason) = park.shown();
         self.post_place().await;
         self.handle.cell.parked(state, reason, self.context.now());
         self.handle.obeyed.send_replace(revision);
@@ -483,15 +482,6 @@ impl Life {
             }
         }
         false
-    }
-}
-
-pub(super) fn shown(park: &Park) -> (State, Option<Arc<str>>) {
-    match park {
-        Park::Paused => (State::Paused, None),
-        Park::Disabled => (State::Paused, Some("`enabled` is false".into())),
-        Park::Halted(reason) => (State::Halted, Some(Arc::clone(reason))),
-        Park::Broken(reason) => (State::Held, Some(Arc::clone(reason))),
     }
 }
 

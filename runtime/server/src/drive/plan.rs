@@ -1,6 +1,9 @@
 //! What a trigger's feeds go by: policies, topics and function, looked up once for many batches. Never
 //! a feed's state.
-use super::reconcile::{Desired, Fingerprint, Identity};
+use super::{
+    reconcile::{Desired, Fingerprint, Identity},
+    status::State,
+};
 use crate::{
     artifacts::Artifacts,
     catalog::{Catalog, OnFailure, Trigger, TriggerDefinition},
@@ -45,6 +48,18 @@ pub(super) enum Park {
     Halted(Arc<str>),
     /// Something it needs is gone.
     Broken(Arc<str>),
+}
+
+impl Park {
+    /// What a status says of it.
+    pub(super) fn shown(&self) -> (State, Option<Arc<str>>) {
+        match self {
+            Self::Paused => (State::Paused, None),
+            Self::Disabled => (State::Paused, Some("`enabled` is false".into())),
+            Self::Halted(reason) => (State::Halted, Some(Arc::clone(reason))),
+            Self::Broken(reason) => (State::Held, Some(Arc::clone(reason))),
+        }
+    }
 }
 
 /// A feed is made anew when this changes.

@@ -71,7 +71,7 @@ fn status_of(running: &RunningTrigger, now: Timestamp) -> TriggerStatus {
     let joining = running.joining();
     let orders = running.orders();
     let shown = match &orders.mode {
-        Mode::Park(park) => Some(super::feed::shown(park)),
+        Mode::Park(park) => Some(park.shown()),
         Mode::Run => None,
     };
     let worst = partitions.iter().max_by_key(|status| status.state);
