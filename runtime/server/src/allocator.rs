@@ -23,9 +23,27 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 const KEPT_FOR: c_long = 10_000;
 
 impl Allocator {
-    /// Freed pages go back to the system after 10 s instead of 1 s, areas of many later still. To be said
-    /// first thing; an environment variable (`MIMALLOC_PURGE_DELAY`, milliseconds) wins.
-    pub fn keep_freed_pages() {
+    /// To be said first thing, before there are threads.
+    pub fn configure() {
+        Self::keep_freed_pages();
+        Self::refuse_huge_pages();
+    }
+
+    /// mimalloc asks the kernel for huge pages in its areas. Linux makes them afterwards, of areas where one
+    /// page of 512 is in use, as fast as it finds them: memory grows for as long as the process lives, while
+    /// what is allocated stays the same. `MIMALLOC_ALLOW_THP=1` asks for them all the same.
+    ///
+    /// Processes started by this one inherit it.
+    fn refuse_huge_pages() {
+        if std::env::var_os("MIMALLOC_ALLOW_THP").is_none() {
+            // A kernel without them has nothing to refuse.
+            rustix::thread::disable_transparent_huge_pages(true).ok();
+        }
+    }
+
+    /// Freed pages go back to the system after 10 s instead of 1 s, areas of many later still. An
+    /// environment variable (`MIMALLOC_PURGE_DELAY`, milliseconds) wins.
+    fn keep_freed_pages() {
         if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
             // SAFETY: sets a number in a static table of the library; the option is within it.
             #[expect(unsafe_code, reason = "the library is C")]
@@ -97,6 +115,16 @@ mod tests {
         assert!(before == 1_000 || std::env::var_os("MIMALLOC_PURGE_DELAY").is_some(), "{before}");
         Allocator::keep_freed_pages();
         assert!(delay() == KEPT_FOR || std::env::var_os("MIMALLOC_PURGE_DELAY").is_some());
+    }
+
+    #[test]
+    fn the_kernel_is_told_not_to_make_huge_pages() {
+        Allocator::refuse_huge_pages();
+        let refused = rustix::thread::transparent_huge_pages_are_disabled();
+        assert!(
+            refused == Ok(true) || std::env::var_os("MIMALLOC_ALLOW_THP").is_some(),
+            "{refused:?}"
+        );
     }
 
     fn delay() -> c_long {

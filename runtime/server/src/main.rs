@@ -5,6 +5,6 @@ use server::allocator::Allocator;
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> std::process::ExitCode {
-    Allocator::keep_freed_pages();
+    Allocator::configure();
     server::cli::main()
 }

@@ -7,6 +7,6 @@ use server::allocator::Allocator;
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
-    Allocator::keep_freed_pages();
+    Allocator::configure();
     server::cli::main()
 }
