@@ -11,8 +11,7 @@ use crate::samples::Sample;
 pub(crate) const JUDGED_FROM: Duration = Duration::from_secs(4 * 60);
 /// Lives differ, by what was on its way when: the allocator keeps for a while what a burst took.
 const BETWEEN_LIVES: u64 = 128 << 20;
-/// The index of the journal grows with it, by 56 bytes for what one frame holds of a partition: until there
-/// is retention memory is flat but for that, some 5 MiB a minute at 100,000 records a second.
+/// Caches fill, up to their bounds, and the allocator keeps what it may need again: see `soak.md`.
 const WITHIN_LIFE: u64 = 64 << 20;
 const DESCRIPTORS_MARGIN: u64 = 8;
 /// Files that the log keeps open for its readers, the one that it writes and the next ones; each perhaps
