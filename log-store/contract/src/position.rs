@@ -33,6 +33,13 @@ impl PartitionRef {
 }
 
 impl Timestamp {
+    /// So long ago; the beginning of time, if that is later.
+    #[must_use]
+    pub fn before(self, ago: Duration) -> Self {
+        let ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(ms))
+    }
+
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))

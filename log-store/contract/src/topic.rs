@@ -13,14 +13,18 @@ pub struct TopicSpec {
     pub compacted: bool,
 }
 
-/// What may be taken away, and when.
+/// What is taken away, oldest first, by the log itself: at most a minute or so after it may be, and no sooner.
+/// Of a topic that is altered it holds what is said last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// By `appended_at`. `None` = for ever.
+    /// What was appended (`appended_at`) longer ago goes. `None` = nothing does for its age.
     pub age: Option<Duration>,
-    /// Of one partition. `None` = without bound.
+    /// Of one partition: keys, values and headers. The oldest go as long as so many bytes stay; what was
+    /// appended together may go together. `None` = nothing goes for its size.
     pub bytes: Option<u64>,
-    /// What a trigger has not read yet stays.
+    /// What lies behind the `next` of a cursor that has a position stays nevertheless: up to a bound of
+    /// bytes for each partition ([`Retention::HELD_BYTES_MAX`], where a log has no setting of its own),
+    /// beyond which the oldest go.
     pub hold_for_triggers: bool,
 }
 
@@ -35,6 +39,9 @@ impl TopicSpec {
 }
 
 impl Retention {
+    /// See `hold_for_triggers`.
+    pub const HELD_BYTES_MAX: u64 = 1 << 30;
+
     pub const DEFAULT: Self = Self {
         age: Some(Duration::from_secs(7 * 24 * 3600)),
         bytes: None,

@@ -187,6 +187,16 @@ impl SegmentIndex {
         self.batches_of(partition, pages).find(|batch| batch.appended_at >= at)
     }
 
+    /// The last batch of a partition with at most so many bytes of its records in this segment before it.
+    pub(crate) fn at_bytes(&self, partition: PartitionRef, bytes: u64) -> Option<BatchAt> {
+        let behind = self
+            .pages
+            .partition_point(|page| (page.partition, page.bytes_before) <= (partition, bytes));
+        let page = self.pages.get(behind.checked_sub(1)?)?;
+        let page = (page.partition == partition).then_some(page)?;
+        self.of_page(page).take_while(|batch| batch.bytes_before <= bytes).last()
+    }
+
     /// Those of the first page may be another partition's.
     fn batches_of<'a>(
         &'a self,

@@ -4,7 +4,8 @@
 //! Bytes (`wire`, `frame`, `segment`, `block`, `entry`) refuse what is not as written, and never guess.
 //! `index` and `snapshot` are derived from them, so that neither memory nor an opening grows with history.
 //! `state` is the fold over all durable entries; `plan` decides, purely, what the next frame holds.
-//! `writer` alone changes anything, after it is durable; `log` answers the contract.
+//! `writer` alone changes anything, after it is durable; `log` answers the contract. `retention` decides
+//! what goes, and `housekeeper` has it go.
 mod wire;
 
 mod block;
@@ -18,6 +19,7 @@ mod segment;
 
 mod plan;
 mod request;
+mod retention;
 mod snapshot;
 mod state;
 
@@ -27,6 +29,7 @@ mod prepare;
 mod recovery;
 mod tail;
 
+mod housekeeper;
 mod leases;
 mod queue;
 mod reader;

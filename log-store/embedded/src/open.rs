@@ -1,5 +1,6 @@
 //! Opening a directory, step by step: take it, read it, say in it that it is open, start the threads.
 use std::{
+    collections::BTreeSet,
     io,
     path::Path,
     sync::{Arc, atomic::Ordering},
@@ -13,6 +14,7 @@ use crate::{
     entry::Put,
     frame,
     frame_buf::FrameBuf,
+    housekeeper::Housekeeper,
     index::{Indexes, Keeper},
     journal::{Journal, WriteError, make_segment},
     log::EmbeddedLog,
@@ -22,7 +24,7 @@ use crate::{
     recovery::{Recovered, SegmentFiles, at, begun, full_or, recover, secure},
     segment,
     shared::Shared,
-    snapshot::Due,
+    snapshot::{Due, Kept},
     spare::Spare,
     state::State,
     tail::Tail,
@@ -120,6 +122,8 @@ fn fresh(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<Recovered, O
         unsure,
         ready: None,
         journal_bytes,
+        segments: BTreeSet::from([1]),
+        snapshots: Kept::default(),
         indexes: Vec::new(),
         replayed: 0,
     })
@@ -142,6 +146,8 @@ fn start(
         mut journal_bytes,
         indexes,
         replayed,
+        mut segments,
+        snapshots,
         ..
     } = recovered;
     let disk = options.disk.clone();
@@ -168,6 +174,7 @@ fn start(
     make_room(&mut journal, &preparer, body_len, dir)?;
     if journal.segment.id != last {
         journal_bytes += journal.segment.capacity;
+        segments.insert(journal.segment.id);
     }
     let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
     let place = place.map_err(|WriteError { what, error }| full_or(what, error, dir, dir))?;
@@ -176,9 +183,11 @@ fn start(
     let (tail, cold) =
         (Tail::new(options.tail_bytes, spare.clone()), Cold::new(options.cold_bytes, spare));
     let files = Arc::new(SegmentFiles::new(disk, dir.into()));
-    let keeper = Keeper::start(files.clone()).map_err(at("start a thread for", dir))?;
-    let shared = Shared::new(state, tail, cold, files, Indexes::new(options.index_bytes));
-    shared.segments.store(journal.segment.id, Ordering::Relaxed);
+    let shared = Shared::new(state, tail, cold, files.clone(), Indexes::new(options.index_bytes));
+    shared.covered.store(snapshots.covered(), Ordering::Release);
+    let keeper = Keeper::start(files, snapshots, shared.covered.clone());
+    let keeper = keeper.map_err(at("start a thread for", dir))?;
+    shared.segments.store(segments.len() as u64, Ordering::Relaxed);
     shared.journal_bytes.store(journal_bytes, Ordering::Relaxed);
     let body = shared.tail.push(place.frame, body_len, &mut frame);
     let touched = shared.apply(place, &body);
@@ -186,12 +195,15 @@ fn start(
         shared.indexes.keep(index.clone());
         keeper.keep(index);
     }
+    let housekeeper = Housekeeper::start(shared.clone(), &options, segments);
+    let housekeeper = housekeeper.map_err(at("start a thread for", dir))?;
     let writer = Writer {
         shared: shared.clone(),
         options: options.clone(),
         journal,
         preparer,
         keeper,
+        housekeeper,
         due: Due::new(options.snapshot_bytes, replayed),
         dir: dir.into(),
         frame,

@@ -1,7 +1,7 @@
 //! What whoever opens a log may set, and why an opening is refused.
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
-use log_contract::Clock;
+use log_contract::{Clock, Retention};
 
 use crate::disk::{Disk, OsDisk};
 
@@ -26,6 +26,11 @@ pub struct Options {
     /// After so many bytes of the journal what the log knows is written to a file of its own, so that an
     /// opening need not read what came before: 256 MiB.
     pub snapshot_bytes: u64,
+    /// How often it is looked for what retention takes: 10 s.
+    pub retention_every: Duration,
+    /// Of one partition: what retention would take and no trigger has read is kept up to so many bytes:
+    /// 1 GiB.
+    pub held_bytes_max: u64,
     /// Requests that wait for the writer: 64 MiB. Whoever comes then waits before it is taken.
     pub queue_bytes: usize,
     /// A frame takes no further request beyond so many bytes: 1 MiB. Whoever reads one partition's
@@ -53,6 +58,8 @@ impl Options {
             cold_bytes: 32 << 20,
             index_bytes: 16 << 20,
             snapshot_bytes: 256 << 20,
+            retention_every: Duration::from_secs(10),
+            held_bytes_max: Retention::HELD_BYTES_MAX,
             queue_bytes: 64 << 20,
             group_bytes: 1 << 20,
             state_bytes_max: 1 << 30,
@@ -111,6 +118,7 @@ impl Observer for Unobserved {
 pub struct Stats {
     /// Of all segments that have frames, as files.
     pub journal_bytes: u64,
+    /// Those files.
     pub segments: u64,
     /// Frames written since it was opened.
     pub frames: u64,
@@ -137,6 +145,13 @@ pub enum OpenError {
     Damaged { file: PathBuf, at: u64, why: String },
     #[error("segment `{}` is missing: bring the file back, or restore the directory from a backup", file.display())]
     Missing { file: PathBuf },
+    /// Retention took segments, and what they said beside records is in a snapshot.
+    #[error(
+        "`{}` begins with segment {oldest}, and neither `{}` nor `{}` is there and whole to say what was \
+         before: bring one back, or restore the directory from a backup",
+        dir.display(), crate::segment::SNAPSHOT, crate::segment::SNAPSHOT_BEFORE
+    )]
+    NoSnapshot { dir: PathBuf, oldest: u64 },
     #[error("no room to open `{}`: free some space on its disk", dir.display())]
     Full { dir: PathBuf },
     #[error("{act} `{}`", path.display())]

@@ -103,6 +103,18 @@ impl There {
 
     /// The page, whatever must be read for it.
     pub(crate) fn read(&self, shared: &Shared) -> Result<ReadPage, ReadError> {
+        self.read_there(shared).map_err(|error| {
+            // A segment may go between the look at where records lie and the look at them.
+            let there = shared.open().ok();
+            let start = there.and_then(|state| Some(state.partition(self.partition)?.start));
+            match start {
+                Some(start) if self.from < start => ReadError::Trimmed { start },
+                _ => error,
+            }
+        })
+    }
+
+    fn read_there(&self, shared: &Shared) -> Result<ReadPage, ReadError> {
         if let Some(batches) = &self.batches {
             return self.page(shared, batches, Vec::new());
         }
@@ -261,6 +273,25 @@ pub(crate) fn bytes_before(
         }
     }
     Ok(bytes)
+}
+
+/// The last batch with at most so many bytes of all records that the partition ever had before it.
+pub(crate) fn by_bytes(
+    shared: &Shared,
+    partition: PartitionRef,
+    bytes: u64,
+) -> Result<Offset, ReadError> {
+    let (run, start) = {
+        let state = shared.open()?;
+        let there = state.partition(partition).ok_or(ReadError::NoPartition(partition))?;
+        match there.by_bytes(bytes) {
+            Ok(found) => return Ok(found),
+            Err(run) => (run, there.start),
+        }
+    };
+    let index = shared.indexes.load(&shared.files, run.segment).map_err(unreadable)?;
+    let batch = index.at_bytes(partition, bytes.saturating_sub(run.bytes_before));
+    batch.map(|batch| batch.base.max(start)).ok_or_else(|| not_in_index(shared, run.segment))
 }
 
 /// The first record that was not stamped before `at`; else the partition's end. `None`: an index must be

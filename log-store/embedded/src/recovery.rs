@@ -4,6 +4,7 @@
 mod scan;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -35,8 +36,12 @@ pub(crate) struct Recovered {
     pub(crate) unsure: Vec<Place>,
     /// The segment after it, if it was prepared.
     pub(crate) ready: Option<Segment>,
-    /// Of all segments up to that one.
+    /// Of all segments up to that one that are there.
     pub(crate) journal_bytes: u64,
+    /// Those up to that one.
+    pub(crate) segments: BTreeSet<u64>,
+    /// The snapshots that are there.
+    pub(crate) snapshots: snapshot::Kept,
     /// Those of the last segments that have no file that is whole.
     pub(crate) indexes: Vec<Arc<SegmentIndex>>,
     /// Bytes of frames that had to be read.
@@ -46,15 +51,15 @@ pub(crate) struct Recovered {
 /// Reads the journal in `dir`. `None`: there is none yet.
 pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, OpenError> {
     let names = disk.list(dir).map_err(at("list", dir))?;
-    let snapshot = snapshot::load(disk, dir);
+    let (snapshot, snapshots) = snapshot::load(disk, dir);
     let first = snapshot.as_ref().map_or(1, |snapshot| snapshot.state.end.segment);
-    let segments = open_segments(disk, dir, &names, first)?;
+    let mut ids = segment_ids(dir, &names, first)?;
+    let segments = ids.range(first..).map(|id| open_segment(disk, dir, *id));
+    let segments = segments.collect::<Result<Vec<_>, _>>()?;
     let Some(oldest) = segments.first() else { return Ok(None) };
-    let mut bytes_before = 0;
     let mut fold = Fold::new();
     if let Some(snapshot) = snapshot {
         check_end(dir, oldest, &snapshot)?;
-        bytes_before = snapshot.bytes_before;
         fold.go_on(snapshot.state);
     }
     for (nth, segment) in segments.iter().enumerate() {
@@ -69,12 +74,13 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
     let (nth, at) = fold.tail;
     refuse_lost_frames(dir, &segments, &fold)?;
     let read: u64 = segments.iter().take(nth + 1).map(|segment| segment.capacity).sum();
-    let journal_bytes = bytes_before + read;
+    let journal_bytes = read + check_earlier(disk, dir, &ids, first, &fold.state)?;
     let mut rest = segments.into_iter().skip(nth);
     let missing = || OpenError::Missing { file: dir.join(segment::file_name(1)) };
     let segment = rest.next().ok_or_else(missing)?;
     let Fold { state, number, unsure, indexes, replayed, .. } = fold;
     let ready = rest.next();
+    ids.retain(|id| *id <= segment.id);
     Ok(Some(Recovered {
         state,
         segment,
@@ -83,6 +89,8 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Option<Recovered>, 
         unsure,
         ready,
         journal_bytes,
+        segments: ids,
+        snapshots,
         indexes,
         replayed,
     }))
@@ -97,10 +105,11 @@ fn check_end(dir: &Path, segment: &Segment, snapshot: &Snapshot) -> Result<(), O
         file: path.clone(),
         at: u64::from(last.at),
         why: format!(
-            "frame {} is not there, which `{}` knows: {why}; if the journal is an older copy than that \
-             file, remove the file to open it as it was then",
+            "frame {} is not there, which a snapshot knows: {why}; if the journal is an older copy than \
+             `{}` and `{}`, remove these to open it as it was then",
             last.frame,
-            segment::SNAPSHOT
+            segment::SNAPSHOT,
+            segment::SNAPSHOT_BEFORE
         ),
     };
     if segment.salt != *salt {
@@ -173,36 +182,56 @@ pub(crate) fn full_or(act: &'static str, error: io::Error, dir: &Path, path: &Pa
     if is_full(&error) { OpenError::Full { dir: dir.into() } } else { at(act, path)(error) }
 }
 
-/// The segments from this one on, by id. The others must be there, too, by name and by header.
-fn open_segments(
+/// The ids of all segments. From `first` on none is missing; of those before, the state says which must be
+/// there.
+fn segment_ids(dir: &Path, names: &[String], first: u64) -> Result<BTreeSet<u64>, OpenError> {
+    let ids: BTreeSet<u64> =
+        names.iter().filter_map(|name| segment::parse_file_name(name)).collect();
+    let is_later = |name: &String| {
+        [segment::RESERVE, segment::SNAPSHOT, segment::SNAPSHOT_BEFORE].contains(&&**name)
+    };
+    if ids.is_empty() && !names.iter().any(is_later) {
+        // Those are made after the first segment: without them there never was one.
+        return Ok(ids);
+    }
+    if first == 1 && ids.first().is_some_and(|oldest| *oldest > 1) {
+        return Err(OpenError::NoSnapshot { dir: dir.into(), oldest: *ids.first().unwrap_or(&1) });
+    }
+    let mut expected = first;
+    for id in ids.range(first..) {
+        if *id != expected {
+            break;
+        }
+        expected += 1;
+    }
+    let is_gap = ids.range(expected..).next().is_some();
+    if expected == first || is_gap {
+        return Err(OpenError::Missing { file: dir.join(segment::file_name(expected)) });
+    }
+    Ok(ids)
+}
+
+/// Sees to it that every segment before `first` is there that has records, and is what its name says,
+/// though it is not read. Gives the bytes of all that are there.
+fn check_earlier(
     disk: &dyn Disk,
     dir: &Path,
-    names: &[String],
+    ids: &BTreeSet<u64>,
     first: u64,
-) -> Result<Vec<Segment>, OpenError> {
-    let mut ids: Vec<u64> =
-        names.iter().filter_map(|name| segment::parse_file_name(name)).collect();
-    ids.sort_unstable();
-    let is_later = |name: &String| [segment::RESERVE, segment::SNAPSHOT].contains(&&**name);
-    if ids.is_empty() && names.iter().any(is_later) {
-        // Those are made after the first segment: somebody took that away.
-        return Err(OpenError::Missing { file: dir.join(segment::file_name(1)) });
-    }
-    let mut segments = Vec::new();
-    for (id, expected) in ids.into_iter().zip(1..) {
-        if id != expected {
-            return Err(OpenError::Missing { file: dir.join(segment::file_name(expected)) });
+    state: &State,
+) -> Result<u64, OpenError> {
+    for id in state.in_sealed.range(..first).map(|(id, _)| id) {
+        if !ids.contains(id) {
+            return Err(OpenError::Missing { file: dir.join(segment::file_name(*id)) });
         }
-        // Also of those that are not read it is known that they are what their names say.
-        let segment = open_segment(disk, dir, id)?;
-        if id >= first {
-            segments.push(segment);
-        }
+        open_segment(disk, dir, *id)?;
     }
-    if segments.is_empty() && first > 1 {
-        return Err(OpenError::Missing { file: dir.join(segment::file_name(first)) });
+    let mut bytes = 0;
+    for id in ids.range(..first) {
+        let path = dir.join(segment::file_name(*id));
+        bytes += disk.open(&path).and_then(|file| file.len()).map_err(at("look at", &path))?;
     }
-    Ok(segments)
+    Ok(bytes)
 }
 
 /// One segment, its header checked.
@@ -383,6 +412,12 @@ impl SegmentFiles {
         }
         open.push(segment.clone());
         Ok(segment)
+    }
+
+    /// A segment is gone: whoever reads it now has it open.
+    pub(crate) fn forget(&self, id: u64) {
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        open.retain(|segment| segment.id != id);
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {

@@ -24,6 +24,8 @@ pub(crate) const UNFINISHED: &str = "next.tmp";
 pub(crate) const INDEX_UNFINISHED: &str = "index.tmp";
 /// All that the log knew at some frame.
 pub(crate) const SNAPSHOT: &str = "state.snap";
+/// The one before that.
+pub(crate) const SNAPSHOT_BEFORE: &str = "state.old";
 pub(crate) const SNAPSHOT_UNFINISHED: &str = "snapshot.tmp";
 /// Zeros kept for what must go on when the disk is full.
 pub(crate) const RESERVE: &str = "reserve.free";

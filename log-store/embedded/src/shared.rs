@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) frames: AtomicU64,
     pub(crate) segments: AtomicU64,
     pub(crate) journal_bytes: AtomicU64,
+    /// No opening reads a segment before this one.
+    pub(crate) covered: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -76,6 +78,7 @@ impl Shared {
                 frames: AtomicU64::new(0),
                 segments: AtomicU64::new(0),
                 journal_bytes: AtomicU64::new(0),
+                covered: Arc::default(),
             }
         })
     }

@@ -15,6 +15,7 @@ use crate::{
     disk::LockedFile,
     frame,
     frame_buf::FrameBuf,
+    housekeeper::Housekeeper,
     index::Keeper,
     journal::{Journal, Segment, WriteError},
     options::{Fatal, Options},
@@ -35,6 +36,7 @@ pub(crate) struct Writer {
     pub(crate) journal: Journal,
     pub(crate) preparer: Preparer,
     pub(crate) keeper: Keeper,
+    pub(crate) housekeeper: Housekeeper,
     /// When the next snapshot is made.
     pub(crate) due: Due,
     pub(crate) dir: PathBuf,
@@ -73,12 +75,13 @@ impl Writer {
             what: "plan a frame for",
             error: io::Error::other("the thread that writes panicked"),
         });
-        let Self { shared, options, preparer, keeper, dir, lock, .. } = self;
+        let Self { shared, options, preparer, keeper, housekeeper, dir, lock, .. } = self;
         if let End::Fatal { what, error } = end {
             (options.on_fatal)(&Fatal { what, dir, error });
         }
         shared.close();
         drop(jobs);
+        drop(housekeeper);
         drop(preparer);
         drop(keeper);
         drop(lock);
@@ -265,7 +268,7 @@ impl Writer {
             snapshot::encode(&state, salt, before)
         };
         self.due.made(file.len());
-        self.keeper.keep_snapshot(file);
+        self.keeper.keep_snapshot(id, file);
     }
 }
 

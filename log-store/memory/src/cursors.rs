@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use log_contract::{
     Before, CursorInfo, CursorName, CursorPosition, DeleteCursorError, Generation, GrantId, Lease,
-    Memo, PartitionId, PartitionRef, Progress, Release, Settlement, StateKey, TopicId,
+    Memo, Offset, PartitionId, PartitionRef, Progress, Release, Settlement, StateKey, TopicId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,6 +75,14 @@ impl Grant {
 }
 
 impl Cursors {
+    /// Where that begins which some cursor has not read.
+    pub(crate) fn unread(&self, at: PartitionRef) -> Option<Offset> {
+        let here = |((_, topic, partition), progress): (&(_, TopicId, PartitionId), &Progress)| {
+            ((*topic, *partition) == (at.topic, at.partition)).then(|| progress.next())
+        };
+        self.positions.iter().filter_map(here).min()
+    }
+
     pub(crate) fn join(
         &mut self,
         cursor: &CursorName,

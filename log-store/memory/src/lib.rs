@@ -109,7 +109,14 @@ impl Log for MemoryLog {
         _guard: AppendGuard,
     ) -> Result<Appended, AppendError> {
         let now = self.clock.now();
-        self.change(|store| store.open()?.append(topic, &batch, now))
+        self.change(|store| {
+            let appended = store.open()?.append(topic, &batch, now)?;
+            for run in &appended.runs {
+                // It was there a moment ago.
+                let _ = store.retained(PartitionRef::new(topic, run.partition), now);
+            }
+            Ok(appended)
+        })
     }
 
     async fn read(
@@ -120,7 +127,7 @@ impl Log for MemoryLog {
     ) -> Result<ReadPage, ReadError> {
         let look = |store: &mut Store| {
             let page = store.open().map_err(ReadError::from).and_then(|store| {
-                let partition = store.partition(partition)?;
+                let partition = store.retained(partition, self.clock.now())?;
                 partition.read(from, budget)
             });
             match page {
@@ -132,7 +139,9 @@ impl Log for MemoryLog {
         match time::timeout(budget.wait_max, first).await {
             Ok(found) => found,
             // Nothing came.
-            Err(_) => self.store().open()?.partition(partition)?.read(from, budget),
+            Err(_) => {
+                self.store().open()?.retained(partition, self.clock.now())?.read(from, budget)
+            }
         }
     }
 
@@ -141,11 +150,11 @@ impl Log for MemoryLog {
     }
 
     async fn bounds(&self, partition: PartitionRef) -> Result<OffsetBounds, ReadError> {
-        Ok(self.store().open()?.partition(partition)?.bounds())
+        Ok(self.store().open()?.retained(partition, self.clock.now())?.bounds())
     }
 
     async fn offset_at(&self, partition: PartitionRef, at: Timestamp) -> Result<Offset, ReadError> {
-        Ok(self.store().open()?.partition(partition)?.offset_at(at))
+        Ok(self.store().open()?.retained(partition, self.clock.now())?.offset_at(at))
     }
 
     async fn join(

@@ -1,7 +1,7 @@
 //! The records of one partition. Never another partition, nor a cursor.
 use log_contract::{
     BatchBuilder, Offset, OffsetBounds, ReadBudget, ReadError, ReadPage, Record, RecordBatch,
-    Timestamp, route::Route,
+    Retention, Timestamp, route::Route,
 };
 use std::collections::VecDeque;
 
@@ -13,6 +13,8 @@ pub(crate) struct Partition {
     end: Offset,
     /// The newest stamp that a record got here, also of records that are gone.
     newest: Timestamp,
+    /// Keys, values and headers of all that is there.
+    bytes: u64,
 }
 
 impl Partition {
@@ -25,7 +27,7 @@ impl Partition {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.batches.iter().map(|batch| batch.bytes(0..batch.len()) as u64).sum()
+        self.bytes
     }
 
     pub(crate) fn bounds(&self) -> OffsetBounds {
@@ -45,7 +47,9 @@ impl Partition {
                 builder.push(Record { offset: self.end, appended_at, ..record });
                 self.end = Offset(self.end.0 + 1);
             }
-            self.batches.push_back(builder.build());
+            let batch = builder.build();
+            self.bytes += bytes(&batch);
+            self.batches.push_back(batch);
         }
         self.newest = appended_at;
     }
@@ -87,12 +91,41 @@ impl Partition {
         self.start = self.start.max(before);
         while let Some(batch) = self.batches.pop_front() {
             let begin = batch.partition_point(0..batch.len(), |at| batch.offset(at) >= self.start);
+            self.bytes -= batch.bytes(0..begin) as u64;
             if begin < batch.len() {
                 self.batches.push_front(batch.slice(begin..batch.len()));
                 break;
             }
         }
     }
+
+    /// Takes what retention takes. `unread`: what no cursor has read begins here.
+    pub(crate) fn retain(&mut self, retention: &Retention, now: Timestamp, unread: Option<Offset>) {
+        let too_old = retention.age.map_or(self.start, |age| self.offset_at(now.before(age)));
+        let too_many =
+            retention.bytes.map_or(self.start, |bytes| self.with_bytes(self.bytes, bytes));
+        let mut to = too_old.max(too_many);
+        if let Some(unread) = unread.filter(|unread| *unread < to) {
+            let held = self.batches.iter().filter(|batch| batch.offset(0) < to).map(bytes).sum();
+            to = unread.max(self.with_bytes(held, Retention::HELD_BYTES_MAX));
+        }
+        self.trim(to);
+    }
+
+    /// The first batch that stays if the oldest of these bytes go as long as so many stay.
+    fn with_bytes(&self, mut bytes_there: u64, bytes_kept: u64) -> Offset {
+        for batch in &self.batches {
+            match bytes_there.checked_sub(bytes(batch)) {
+                Some(left) if left >= bytes_kept => bytes_there = left,
+                _ => return batch.offset(0),
+            }
+        }
+        self.end
+    }
+}
+
+fn bytes(batch: &RecordBatch) -> u64 {
+    batch.bytes(0..batch.len()) as u64
 }
 
 fn last(batch: &RecordBatch) -> Offset {

@@ -105,6 +105,21 @@ impl Store {
         partition.ok_or(ReadError::NoPartition(at))
     }
 
+    /// The same, without what retention takes of it.
+    pub(crate) fn retained(
+        &mut self,
+        at: PartitionRef,
+        now: Timestamp,
+    ) -> Result<&Partition, ReadError> {
+        let gone = ReadError::NoPartition(at);
+        let topic = self.topics.get_mut(&at.topic).ok_or(gone.clone())?;
+        let retention = &topic.spec.retention;
+        let unread = retention.hold_for_triggers.then(|| self.cursors.unread(at)).flatten();
+        let partition = topic.partitions.get_mut(at.partition.0 as usize).ok_or(gone)?;
+        partition.retain(retention, now, unread);
+        Ok(partition)
+    }
+
     pub(crate) fn trim(&mut self, at: PartitionRef, before: Offset) -> Result<(), TrimError> {
         let topic = self.topics.get_mut(&at.topic);
         let partition = topic.and_then(|topic| topic.partitions.get_mut(at.partition.0 as usize));

@@ -57,6 +57,11 @@ macro_rules! conformance {
                 a_trim_is_of_one_partition
                 a_time_before_a_trim_finds_the_start
                 a_trim_moves_no_cursor;
+            retention:
+                what_is_older_than_the_age_goes
+                the_oldest_go_as_long_as_enough_bytes_stay
+                what_a_cursor_has_not_read_stays
+                retention_holds_from_when_it_is_said;
             settle:
                 outputs_progress_state_and_memo_come_with_a_settlement
                 an_output_comes_back_as_it_was_given

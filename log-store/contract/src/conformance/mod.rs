@@ -26,6 +26,7 @@ pub mod leases;
 pub mod read;
 pub mod refusals;
 pub mod resumed;
+pub mod retention;
 pub mod settle;
 pub mod state;
 pub mod topics;

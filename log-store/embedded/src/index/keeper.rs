@@ -4,6 +4,7 @@ use std::{
     io,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -29,14 +30,19 @@ pub(crate) struct Keeper {
 #[derive(Debug)]
 enum Wanted {
     Index(Arc<SegmentIndex>),
-    /// The bytes of its file.
-    Snapshot(Vec<u8>),
+    /// The segment in which the journal went on behind it, and the bytes of its file.
+    Snapshot(u64, Vec<u8>),
 }
 
 impl Keeper {
-    pub(crate) fn start(files: Arc<SegmentFiles>) -> io::Result<Self> {
+    /// `covered` is told before which segment no opening reads any.
+    pub(crate) fn start(
+        files: Arc<SegmentFiles>,
+        snapshots: snapshot::Kept,
+        covered: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let (waiting, wanted) = sync_channel(WAITING_MAX);
-        let work = move || work(&files, &wanted);
+        let work = move || work(&files, &wanted, snapshots, &covered);
         let thread = std::thread::Builder::new().name("log-index".into()).spawn(work)?;
         Ok(Self { waiting: Some(waiting), thread: Some(thread) })
     }
@@ -45,8 +51,8 @@ impl Keeper {
         self.hand_over(Wanted::Index(index));
     }
 
-    pub(crate) fn keep_snapshot(&self, file: Vec<u8>) {
-        self.hand_over(Wanted::Snapshot(file));
+    pub(crate) fn keep_snapshot(&self, segment: u64, file: Vec<u8>) {
+        self.hand_over(Wanted::Snapshot(segment, file));
     }
 
     fn hand_over(&self, wanted: Wanted) {
@@ -65,7 +71,12 @@ impl Drop for Keeper {
     }
 }
 
-fn work(files: &SegmentFiles, wanted: &Receiver<Wanted>) {
+fn work(
+    files: &SegmentFiles,
+    wanted: &Receiver<Wanted>,
+    mut snapshots: snapshot::Kept,
+    covered: &AtomicU64,
+) {
     let (disk, dir) = (files.disk(), files.dir());
     for wanted in wanted {
         // At worst what was begun takes room until the next opening.
@@ -76,11 +87,12 @@ fn work(files: &SegmentFiles, wanted: &Receiver<Wanted>) {
                     tracing::debug!(%error, segment = index.segment, "an index is not written");
                 }
             }
-            Wanted::Snapshot(bytes) => {
-                if let Err(error) = snapshot::write(disk, dir, &bytes) {
+            Wanted::Snapshot(segment, bytes) => {
+                if let Err(error) = snapshots.write(disk, dir, segment, &bytes) {
                     let _ = disk.remove(&dir.join(segment::SNAPSHOT_UNFINISHED));
                     tracing::debug!(%error, "a snapshot is not written");
                 }
+                covered.store(snapshots.covered(), Ordering::Release);
             }
         }
     }

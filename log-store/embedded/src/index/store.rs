@@ -48,6 +48,11 @@ impl Indexes {
         self.kept.insert(index.segment, index);
     }
 
+    /// A segment is gone.
+    pub(crate) fn forget(&self, segment: u64) {
+        self.kept.remove(&segment);
+    }
+
     /// The index of a segment that is written no more; whoever comes while another reads it waits for
     /// that.
     pub(crate) fn load(

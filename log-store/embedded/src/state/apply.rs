@@ -57,10 +57,16 @@ impl State {
 
     /// What lies in the segment that was written, which is written no more. `None`: no records do.
     fn seal(&mut self) -> Option<Arc<SegmentIndex>> {
-        let lists: Vec<_> = std::mem::take(&mut self.in_segment)
-            .into_iter()
-            .filter_map(|at| Some((at, self.partition_mut(at).ok()?.seal())))
-            .collect();
+        let (mut lists, mut kept) = (Vec::new(), 0);
+        for at in std::mem::take(&mut self.in_segment) {
+            let Ok(partition) = self.partition_mut(at) else { continue };
+            let (batches, is_kept) = partition.seal();
+            lists.push((at, batches));
+            kept += usize::from(is_kept);
+        }
+        if kept > 0 {
+            self.in_sealed.insert(self.end.segment, kept);
+        }
         if lists.is_empty() {
             return None;
         }
@@ -97,8 +103,9 @@ impl State {
             Entry::Appended(blocks) => self.push(place, at, blocks, touched)?,
             Entry::Settled(settled) => self.settle(place, at, settled, touched)?,
             Entry::Trimmed { partition, before, bytes_before } => {
-                let trimmed = self.partition_mut(partition)?.trim(before, bytes_before);
-                trimmed.ok_or(Malformed("a partition cannot start there"))?;
+                let gone = self.partition_mut(partition)?.trim(before, bytes_before);
+                let gone = gone.ok_or(Malformed("a partition cannot start there"))?;
+                Self::forget(&mut self.in_sealed, gone);
             }
             Entry::Released(Seat { cursor, source, partition }) => {
                 let cursor = self.cursors.get_mut(&cursor);
@@ -147,6 +154,8 @@ impl State {
     fn delete_topic(&mut self, id: TopicId) -> Result<TopicInfo, Malformed> {
         let topic = self.topics.remove(&id).ok_or(Malformed("no such topic to delete"))?;
         self.names.remove(&topic.spec.name);
+        let runs = topic.partitions.iter().flat_map(|partition| partition.runs());
+        Self::forget(&mut self.in_sealed, runs.map(|run| run.segment));
         self.in_segment.retain(|at| at.topic != id);
         for cursor in self.cursors.values_mut() {
             cursor.positions.retain(|(topic, _), _| *topic != id);

@@ -29,6 +29,9 @@ pub(crate) struct State {
     pub(crate) end: JournalEnd,
     /// The partitions that have records in the segment that is being written.
     pub(crate) in_segment: BTreeSet<PartitionRef>,
+    /// The segments that are written no more and have records to be read: how many partitions' each.
+    /// Whatever else a segment holds, a snapshot has.
+    pub(crate) in_sealed: BTreeMap<u64, usize>,
     /// Above every id that a topic ever had.
     pub(crate) topics_ever: u64,
     pub(crate) topics: BTreeMap<TopicId, Topic>,
@@ -51,6 +54,20 @@ pub(crate) struct Topic {
 }
 
 impl State {
+    /// A partition has no records any more in these.
+    fn forget(in_sealed: &mut BTreeMap<u64, usize>, segments: impl IntoIterator<Item = u64>) {
+        for segment in segments {
+            if let std::collections::btree_map::Entry::Occupied(mut count) =
+                in_sealed.entry(segment)
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+    }
+
     pub(crate) fn partition(&self, at: PartitionRef) -> Option<&Partition> {
         self.topics.get(&at.topic)?.partitions.get(at.partition.0 as usize)
     }

@@ -201,6 +201,33 @@ impl Partition {
         }
     }
 
+    /// No record that is there was stamped earlier; the first may have been later. `None`: there is none.
+    pub(crate) fn stamped_from(&self) -> Option<Timestamp> {
+        let open = || self.open.list.front().map(|first| first.appended_at);
+        let first = self.sealed.front().map(|run| run.appended_at).or_else(open);
+        first.filter(|_| self.start < self.end)
+    }
+
+    /// The last batch with at most so many bytes of all records that the partition ever had before it, as
+    /// the first that stays; else the segment in which it is to be looked for.
+    pub(crate) fn by_bytes(&self, bytes: u64) -> Result<Offset, Run> {
+        if bytes >= self.end_bytes {
+            return Ok(self.end);
+        }
+        if bytes <= self.start_bytes {
+            return Ok(self.start);
+        }
+        let behind = self.sealed.partition_point(|run| run.bytes_before <= bytes);
+        let run = behind.checked_sub(1).and_then(|last| self.sealed.get(last));
+        if self.open.list.is_empty() || bytes < self.open_bytes {
+            return run.copied().map_or(Ok(self.start), Err);
+        }
+        let of_open = bytes - self.open_bytes;
+        let behind = self.open.list.partition_point(|batch| batch.bytes_before <= of_open);
+        let last = behind.checked_sub(1).and_then(|last| self.open.list.get(last));
+        Ok(last.map_or(self.start, |batch| batch.base.max(self.start)))
+    }
+
     /// Takes records that go on where it ends; whether they are the first of their segment. `None`: they
     /// do not go on there.
     pub(super) fn push(
@@ -223,29 +250,34 @@ impl Partition {
         Some(is_first)
     }
 
-    /// `None`: it cannot start there.
-    pub(super) fn trim(&mut self, before: Offset, bytes_before: u64) -> Option<()> {
+    /// Gives the segments that have none of its records any more. `None`: it cannot start there.
+    pub(super) fn trim(&mut self, before: Offset, bytes_before: u64) -> Option<Vec<u64>> {
         let is_there = (self.start..=self.end).contains(&before);
         let is_known = (self.start_bytes..=self.end_bytes).contains(&bytes_before);
         if !is_there || !is_known {
             return None;
         }
         let open = self.open.list.front().map_or(self.end, |first| first.base);
+        let mut gone = Vec::new();
         while self.sealed.get(1).map_or(open, |next| next.base) <= before
-            && self.sealed.pop_front().is_some()
-        {}
+            && let Some(run) = self.sealed.pop_front()
+        {
+            gone.push(run.segment);
+        }
         self.start = before;
         self.start_bytes = bytes_before;
-        Some(())
+        Some(gone)
     }
 
     /// The segment that was written is written no more. Gives what it has, also what was trimmed
-    /// meanwhile.
-    pub(super) fn seal(&mut self) -> Batches {
+    /// meanwhile, and whether anything of that is still to be read.
+    pub(super) fn seal(&mut self) -> (Batches, bool) {
         let batches = std::mem::take(&mut self.open);
+        let mut is_kept = false;
         if let Some(first) = batches.list.front()
             && self.start < self.end
         {
+            is_kept = true;
             self.sealed.push_back(Run {
                 segment: first.place.segment,
                 base: first.base,
@@ -254,7 +286,7 @@ impl Partition {
             });
         }
         self.open_bytes = 0;
-        batches
+        (batches, is_kept)
     }
 
     /// As it was, but for what lies in the segment that is being written.
@@ -279,7 +311,7 @@ impl Partition {
     }
 
     /// Of all records that ever were before `start`, and before `end`.
-    pub(super) fn bytes(&self) -> (u64, u64) {
+    pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.start_bytes, self.end_bytes)
     }
 

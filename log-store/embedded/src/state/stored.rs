@@ -70,20 +70,33 @@ impl State {
         }
     }
 
-    /// What was stored.
-    pub(crate) fn restore(take: &mut Take<'_>) -> Result<Self, Malformed> {
-        let mut state = Self {
+    /// Of what was stored only what comes first: numbers, and where the journal went on.
+    fn restore_begin(take: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
             epoch: take.u64(CUT)?,
             topics_ever: take.u64(CUT)?,
             document_version: take.u64(CUT)?,
             end: take_end(take)?,
             ..Self::default()
-        };
+        })
+    }
+
+    /// Of what was stored only where the journal went on.
+    pub(crate) fn restore_end(take: &mut Take<'_>) -> Result<JournalEnd, Malformed> {
+        Ok(Self::restore_begin(take)?.end)
+    }
+
+    /// What was stored.
+    pub(crate) fn restore(take: &mut Take<'_>) -> Result<Self, Malformed> {
+        let mut state = Self::restore_begin(take)?;
         for _ in 0..take.u32(CUT)? {
             let TopicInfo { id, spec } = take_topic(take)?;
             let spread = take.u64(CUT)?;
             let partitions = (0..spec.partitions).map(|_| take_partition(take));
-            let partitions = partitions.collect::<Result<_, _>>()?;
+            let partitions: Vec<Partition> = partitions.collect::<Result<_, _>>()?;
+            for run in partitions.iter().flat_map(Partition::runs) {
+                *state.in_sealed.entry(run.segment).or_default() += 1;
+            }
             state.names.insert(spec.name.clone(), id);
             state.topics.insert(id, Topic { spec, partitions, spread });
         }

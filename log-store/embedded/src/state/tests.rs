@@ -79,7 +79,7 @@ fn of_a_sealed_segment_only_where_it_begins_is_kept() {
         push(&mut partition, 10 * segment + 1, 5, 100 * segment + 100);
         push(&mut partition, 10 * segment + 2, 5, 100 * segment + 150);
         if segment < 2 {
-            let list: Vec<_> = partition.seal().into_iter().collect();
+            let list: Vec<_> = partition.seal().0.into_iter().collect();
             assert_eq!(list.iter().map(|batch| batch.bytes_before).collect::<Vec<_>>(), [0, 50]);
         }
     }

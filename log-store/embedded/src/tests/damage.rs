@@ -274,6 +274,7 @@ async fn damage_in_a_sealed_segment_is_refused_and_a_reader_is_told() {
     let again = log.read(first_of(topic), Offset(0), budget).await.expect_err("it is damaged");
     assert_eq!(again.to_string(), format!("{}", log_contract::ReadError::Damaged(why)));
     drop(log);
+    fs::remove_file(snapshot.with_file_name(segment::SNAPSHOT_BEFORE)).expect("removed");
     fs::remove_file(snapshot).expect("removed");
     let error = try_open(dir.path()).expect_err("it is refused");
     assert!(matches!(error, OpenError::Damaged { at: 4096, .. }), "{error}");
@@ -293,6 +294,8 @@ async fn a_snapshot_that_is_damaged_or_gone_costs_time_alone() {
     let journal = dir.path().join("journal");
     let path = journal.join(segment::SNAPSHOT);
     let whole = fs::read(&path).expect("a clean end leaves one");
+    let before = path.with_file_name(segment::SNAPSHOT_BEFORE);
+    let whole_before = fs::read(&before).expect("and there is one of a while ago");
     let found = || recover(&OsDisk, &journal).expect("whole").expect("there");
     let with = found();
     assert_eq!(with.replayed, 0, "nothing came after it");
@@ -304,8 +307,12 @@ async fn a_snapshot_that_is_damaged_or_gone_costs_time_alone() {
             _ => damaged[whole.len() * nth / 40] ^= 1 << (nth % 8),
         }
         fs::write(&path, damaged).expect("written");
+        fs::write(&before, if nth % 2 == 0 { &whole_before[..] } else { b"" }).expect("written");
         let without = found();
-        assert!(without.replayed > 80_000);
+        // From the one before on, or all.
+        assert_eq!(without.replayed > 80_000, nth % 2 == 1, "{}", without.replayed);
+        assert!(without.replayed > 0);
+        assert_eq!(without.snapshots.covered(), 0, "nothing may go before there are two again");
         assert_eq!((&without.state, without.at), (&with.state, with.at));
         assert_eq!((without.number, without.journal_bytes), (with.number, journal_bytes));
     }

@@ -1,0 +1,193 @@
+//! The thread that sees to what nobody needs any more: asks the writer to trim what retention takes, and
+//! removes segments that have nothing left. Never a decision of its own, and never in anybody's way.
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use log_contract::{Clock, Offset, PartitionRef, ReadError, Timestamp};
+
+use crate::{
+    options::Options,
+    queue::Job,
+    reader,
+    request::Request,
+    retention::{self, Patience, Places},
+    segment,
+    shared::Shared,
+};
+
+/// See the module. Dropping it ends the thread.
+#[derive(Debug)]
+pub(crate) struct Housekeeper {
+    end: Arc<End>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct End {
+    is_over: Mutex<bool>,
+    changed: Condvar,
+}
+
+struct Work {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    every: Duration,
+    held_max: u64,
+    patience: Patience,
+    /// The segments that have files, up to the one that was written when it was looked last.
+    there: BTreeSet<u64>,
+}
+
+impl Housekeeper {
+    /// `there`: the segments that have files; the last is the one that is being written.
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        options: &Options,
+        there: BTreeSet<u64>,
+    ) -> io::Result<Self> {
+        let newest = {
+            let state = shared.state();
+            let partitions = state.topics.values().flat_map(|topic| &topic.partitions);
+            partitions.filter(|it| it.end > Offset(0)).map(|it| it.appended_at).max()
+        };
+        let mut work = Work {
+            shared,
+            clock: options.clock.clone(),
+            every: options.retention_every,
+            held_max: options.held_bytes_max,
+            patience: Patience::new(newest),
+            there,
+        };
+        let end = Arc::new(End::default());
+        let until = end.clone();
+        let thread = std::thread::Builder::new().name("log-retention".into()).spawn(move || {
+            while !until.is_over(work.every) {
+                work.look();
+            }
+        })?;
+        Ok(Self { end, thread: Some(thread) })
+    }
+}
+
+impl Drop for Housekeeper {
+    fn drop(&mut self) {
+        *self.end.lock() = true;
+        self.end.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was printed; there is nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl End {
+    fn lock(&self) -> std::sync::MutexGuard<'_, bool> {
+        self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits so long, or until it is.
+    fn is_over(&self, wait: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), wait, |is_over| !*is_over);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Work {
+    fn look(&mut self) {
+        if self.shared.is_closed() {
+            return;
+        }
+        self.trim();
+        self.remove();
+    }
+
+    /// Asks for what retention takes. Whatever does not come of it is asked for again.
+    fn trim(&mut self) {
+        let now = self.clock.now();
+        match self.patience.is_over(now) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(by) => {
+                let by = format!("{:.1} h", by.as_secs_f64() / 3_600.0);
+                tracing::warn!(%by, "the clock is far ahead of what was last seen: retention waits for ten minutes");
+                return;
+            }
+        }
+        let excess = retention::excess(&self.shared.state(), now);
+        for excess in excess {
+            let cut = excess.cut(&*self.shared, self.held_max).and_then(|before| {
+                let Some(before) = before else { return Ok(None) };
+                let bytes_before = self.shared.bytes_before(excess.at, before)?;
+                Ok(Some(Request::Trim { partition: excess.at, before, bytes_before }))
+            });
+            match cut {
+                Ok(Some(request)) => {
+                    // Closed: it will be asked for when it is opened again.
+                    let _ = self.shared.queue.push(Job { request, reply: None, _leave: None });
+                }
+                // Gone, or trimmed by somebody else meanwhile.
+                Ok(None) | Err(ReadError::NoPartition(_) | ReadError::Trimmed { .. }) => {}
+                Err(error) => {
+                    let (topic, partition) = (excess.at.topic.0, excess.at.partition.0);
+                    tracing::warn!(%error, topic, partition, "retention cannot take what it should");
+                }
+            }
+        }
+    }
+
+    /// Removes the segments that have nothing left.
+    fn remove(&mut self) {
+        let covered = self.shared.covered.load(Ordering::Acquire);
+        let dead = {
+            let state = self.shared.state();
+            let seen = self.there.last().copied().unwrap_or_default();
+            self.there.extend(seen + 1..=state.end.segment);
+            retention::dead(&self.there, &state, covered)
+        };
+        for id in dead {
+            match self.remove_segment(id) {
+                Ok(bytes) => {
+                    self.there.remove(&id);
+                    self.shared.segments.fetch_sub(1, Ordering::Relaxed);
+                    self.shared.journal_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                }
+                // Tried again.
+                Err(error) => tracing::warn!(%error, segment = id, "a segment cannot be removed"),
+            }
+        }
+    }
+
+    fn remove_segment(&self, id: u64) -> io::Result<u64> {
+        let Shared { files, indexes, .. } = &*self.shared;
+        let (disk, dir, path) = (files.disk(), files.dir(), files.path(id));
+        let bytes = disk.open(&path)?.len()?;
+        match disk.remove(&dir.join(segment::index_name(id))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => disk.remove(&path)?,
+        }
+        files.forget(id);
+        indexes.forget(id);
+        Ok(bytes)
+    }
+}
+
+impl Places for Shared {
+    type Error = ReadError;
+
+    fn at_time(&self, partition: PartitionRef, at: Timestamp) -> Result<Offset, ReadError> {
+        reader::offset_at(self, partition, at, true).map(Option::unwrap_or_default)
+    }
+
+    fn by_bytes(&self, partition: PartitionRef, bytes: u64) -> Result<Offset, ReadError> {
+        reader::by_bytes(self, partition, bytes)
+    }
+
+    fn bytes_before(&self, partition: PartitionRef, before: Offset) -> Result<u64, ReadError> {
+        reader::bytes_before(self, partition, before)
+    }
+}
