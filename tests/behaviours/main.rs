@@ -7,5 +7,6 @@ mod hang_up;
 mod hostile;
 mod operating;
 mod readme;
+mod retention;
 mod stuck_key;
 mod tidy;

@@ -1,9 +1,12 @@
 //! What every log refuses, and refuses alike. Pure questions about what was asked and what is there;
 //! never a store, a clock or a wait. Whoever answers `Ok` may go on to write.
+use std::collections::BTreeSet;
+
 use crate::{
-    AlterTopicError, AppendBatch, AppendError, CreateTopicError, DOCUMENT_BYTES_MAX, Expect,
-    InvalidSettlement, LogLimits, Memo, Offset, Output, Progress, PutDocumentError, RefusedOutput,
-    STATE_NAME_MAX, STATE_VALUE_MAX, SettleError, Settlement, Span, StateWrite, TopicId, TopicSpec,
+    AlterTopicError, AppendBatch, AppendError, AppendGuard, AppendedRun, CreateTopicError,
+    DOCUMENT_BYTES_MAX, Expect, InvalidSettlement, LogLimits, Memo, Offset, Output, Progress,
+    PutDocumentError, RefusedOutput, STATE_NAME_MAX, STATE_VALUE_MAX, SettleError, Settlement,
+    Span, StateWrite, TopicId, TopicSpec,
 };
 
 /// Whether such a topic can be. That its name is free is for the log to see.
@@ -62,6 +65,20 @@ pub fn append(
         return Err(AppendError::TooLarge { bytes, max: limits.append_bytes_max });
     }
     Ok(())
+}
+
+/// Whether an append whose records would lie there may be taken.
+///
+/// # Errors
+/// `Scattered` or `EndMoved`.
+pub fn guard(guard: AppendGuard, runs: &[AppendedRun]) -> Result<(), AppendError> {
+    let (Some(expected), Some(first)) = (guard.expected_end, runs.first()) else { return Ok(()) };
+    let partitions: BTreeSet<_> = runs.iter().map(|run| run.partition).collect();
+    if partitions.len() > 1 {
+        return Err(AppendError::Scattered { partitions: partitions.len() });
+    }
+    let AppendedRun { partition, offset: end, .. } = *first;
+    if end == expected { Ok(()) } else { Err(AppendError::EndMoved { partition, expected, end }) }
 }
 
 /// Where a cursor stands in one input of a lease, before a settlement.

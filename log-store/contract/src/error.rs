@@ -54,6 +54,12 @@ pub enum AppendError {
     RecordTooLarge { index: usize, bytes: usize, max: usize },
     #[error("an append of {bytes} bytes is larger than {max}")]
     TooLarge { bytes: usize, max: usize },
+    /// An append with an expected end goes to one partition.
+    #[error("an append with an expected end goes to one partition, this one to {partitions}")]
+    Scattered { partitions: usize },
+    /// Somebody else was there before.
+    #[error("partition {partition} ends at {end}, not at {expected}")]
+    EndMoved { partition: PartitionId, expected: Offset, end: Offset },
     #[error(transparent)]
     Unavailable(#[from] LogUnavailable),
     /// It may be in the log or not: look it up before it is sent again.

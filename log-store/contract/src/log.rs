@@ -69,7 +69,9 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// only then. Records of one key keep their order: key → partition is fixed
     /// ([`crate::partition_of_key`]), and within a partition records of one append are neighbours in
     /// the order of the request. Records without key and partition are spread over all partitions,
-    /// append by append. `appended_at` never goes back within a partition.
+    /// append by append. `appended_at` never goes back within a partition. With `guard.expected_end` all go
+    /// to one partition (else `Scattered`) and begin at that offset, or nothing is appended (`EndMoved`, with
+    /// the end): of several who expect the same end, one is taken.
     async fn append(
         &self,
         topic: TopicId,

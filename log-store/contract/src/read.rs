@@ -51,8 +51,18 @@ pub struct AppendedRun {
     pub records: u32,
 }
 
-/// What must hold for an append to be taken. Conditions (`expected_end`, a producer's sequence) find
-/// their place here.
+/// What must hold for an append to be taken, whoever else appends meanwhile. A producer's sequence finds its
+/// place here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct AppendGuard {}
+pub struct AppendGuard {
+    /// All records go to one partition, whose next record is this one.
+    pub expected_end: Option<Offset>,
+}
+
+impl AppendGuard {
+    #[must_use]
+    pub fn expecting(end: Offset) -> Self {
+        Self { expected_end: Some(end) }
+    }
+}

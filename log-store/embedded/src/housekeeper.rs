@@ -162,14 +162,18 @@ impl Work {
         }
     }
 
+    /// Gives the bytes that it had.
     fn remove_segment(&self, id: u64) -> io::Result<u64> {
         let Shared { files, indexes, .. } = &*self.shared;
-        let (disk, dir, path) = (files.disk(), files.dir(), files.path(id));
-        let bytes = disk.open(&path)?.len()?;
-        match disk.remove(&dir.join(segment::index_name(id))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => disk.remove(&path)?,
-        }
+        let (disk, path) = (files.disk(), files.path(id));
+        // Somebody else may have removed either.
+        let gone = |result: io::Result<()>| match result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        let bytes = disk.open(&path).and_then(|file| file.len()).unwrap_or_default();
+        gone(disk.remove(&files.dir().join(segment::index_name(id))))?;
+        gone(disk.remove(&path))?;
         files.forget(id);
         indexes.forget(id);
         Ok(bytes)

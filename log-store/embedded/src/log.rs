@@ -196,7 +196,7 @@ impl Log for EmbeddedLog {
         &self,
         topic: TopicId,
         batch: AppendBatch,
-        _guard: AppendGuard,
+        guard: AppendGuard,
     ) -> Result<Appended, AppendError> {
         let begun = Instant::now();
         {
@@ -205,7 +205,7 @@ impl Log for EmbeddedLog {
             let there = state.topics.get(&topic).ok_or(AppendError::NoTopic(topic))?;
             check::append(topic, there.spec.partitions, &batch, &LogLimits::OURS)?;
         }
-        let request = Request::Append { topic, batch };
+        let request = Request::Append { topic, batch, guard };
         let appended = answer!(self, request, Append, AppendError::Unknown);
         self.options.observer.appended(begun.elapsed());
         appended

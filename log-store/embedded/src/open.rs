@@ -150,10 +150,9 @@ fn start(
         snapshots,
         ..
     } = recovered;
-    let disk = options.disk.clone();
+    let (disk, last) = (options.disk.clone(), segment.id);
     let epoch = next_epoch(&state).map_err(at("open", dir))?;
     let reserve = reserve_there(&*disk, dir);
-    let last = segment.id;
     let preparer = Preparer::start(
         disk.clone(),
         dir.into(),
@@ -179,14 +178,11 @@ fn start(
     let place = journal.write(&mut frame).and_then(|place| journal.sync(place).map(|()| place));
     let place = place.map_err(|WriteError { what, error }| full_or(what, error, dir, dir))?;
 
-    let spare = Arc::new(Spare::new(options.tail_bytes / SPARE_SHARE));
-    let (tail, cold) =
-        (Tail::new(options.tail_bytes, spare.clone()), Cold::new(options.cold_bytes, spare));
     let files = Arc::new(SegmentFiles::new(disk, dir.into()));
-    let shared = Shared::new(state, tail, cold, files.clone(), Indexes::new(options.index_bytes));
+    let shared = remember(state, files.clone(), &options);
     shared.covered.store(snapshots.covered(), Ordering::Release);
-    let keeper = Keeper::start(files, snapshots, shared.covered.clone());
-    let keeper = keeper.map_err(at("start a thread for", dir))?;
+    let no_thread = at("start a thread for", dir);
+    let keeper = Keeper::start(files, snapshots, shared.covered.clone()).map_err(&no_thread)?;
     shared.segments.store(segments.len() as u64, Ordering::Relaxed);
     shared.journal_bytes.store(journal_bytes, Ordering::Relaxed);
     let body = shared.tail.push(place.frame, body_len, &mut frame);
@@ -195,8 +191,7 @@ fn start(
         shared.indexes.keep(index.clone());
         keeper.keep(index);
     }
-    let housekeeper = Housekeeper::start(shared.clone(), &options, segments);
-    let housekeeper = housekeeper.map_err(at("start a thread for", dir))?;
+    let housekeeper = Housekeeper::start(shared.clone(), &options, segments).map_err(&no_thread)?;
     let writer = Writer {
         shared: shared.clone(),
         options: options.clone(),
@@ -211,9 +206,17 @@ fn start(
         unsaid: Vec::new(),
         lock,
     };
-    let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run());
-    let thread = thread.map_err(at("start a thread for", dir))?;
+    let builder = std::thread::Builder::new().name("log-writer".into());
+    let thread = builder.spawn(move || writer.run()).map_err(no_thread)?;
     Ok(EmbeddedLog::of(shared, options, artifacts, thread))
+}
+
+/// All that is kept in memory.
+fn remember(state: State, files: Arc<SegmentFiles>, options: &Options) -> Arc<Shared> {
+    let spare = Arc::new(Spare::new(options.tail_bytes / SPARE_SHARE));
+    let tail = Tail::new(options.tail_bytes, spare.clone());
+    let cold = Cold::new(options.cold_bytes, spare);
+    Shared::new(state, tail, cold, files, Indexes::new(options.index_bytes))
 }
 
 /// Bytes of the reserve, whatever the option says now. One that cannot become a segment is none.

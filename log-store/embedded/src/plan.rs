@@ -3,7 +3,7 @@
 mod draft;
 
 use log_contract::{
-    AlterTopicError, AppendBatch, AppendError, Appended, CreateTopicError, CursorName,
+    AlterTopicError, AppendBatch, AppendError, AppendGuard, Appended, CreateTopicError, CursorName,
     DeleteCursorError, DeleteTopicError, Document, LogLimits, LogUnavailable, Offset, PartitionRef,
     PutDocumentError, SettleError, Settled, Settlement, Timestamp, TopicId, TopicInfo, TopicSpec,
     TrimError,
@@ -96,7 +96,9 @@ impl Planner<'_> {
             Storage::Plenty | Storage::Reserve(_) => {}
         }
         match request {
-            Request::Append { topic, batch } => Outcome::Append(self.append(*topic, batch)),
+            Request::Append { topic, batch, guard } => {
+                Outcome::Append(self.append(*topic, batch, *guard))
+            }
             Request::Settle { right, settlement } => {
                 Outcome::Settle(self.settle(right, settlement))
             }
@@ -123,11 +125,20 @@ impl Planner<'_> {
         }
     }
 
-    fn append(&mut self, topic: TopicId, batch: &AppendBatch) -> Result<Appended, AppendError> {
+    fn append(
+        &mut self,
+        topic: TopicId,
+        batch: &AppendBatch,
+        guard: AppendGuard,
+    ) -> Result<Appended, AppendError> {
         let there = self.state.topics.get(&topic).ok_or(AppendError::NoTopic(topic))?;
         check::append(topic, there.spec.partitions, batch, &self.rules.limits)?;
         let mut routed = self.draft.route_append(topic, batch);
         let runs = self.draft.placed(&routed);
+        if let Err(refused) = check::guard(guard, &runs) {
+            self.draft.give_back_turn(topic);
+            return Err(refused);
+        }
         let stamp = self.draft.stamp(self.rules.now, std::iter::once(&routed));
         self.put.entry(Kind::Appended, |into| self.draft.write(into, &mut routed, stamp));
         Ok(Appended { runs, appended_at: stamp })

@@ -2,7 +2,7 @@
 //! thread that writes.
 use bytes::Bytes;
 use log_contract::{
-    AlterTopicError, AppendBatch, AppendError, Appended, CreateTopicError, CursorName,
+    AlterTopicError, AppendBatch, AppendError, AppendGuard, Appended, CreateTopicError, CursorName,
     DeleteCursorError, DeleteTopicError, Expect, Generation, GrantId, LogUnavailable, Offset,
     PartitionRef, PutDocumentError, SettleError, Settled, Settlement, TopicId, TopicSpec,
     TrimError, check,
@@ -25,6 +25,7 @@ pub(crate) enum Request {
     Append {
         topic: TopicId,
         batch: AppendBatch,
+        guard: AppendGuard,
     },
     Settle {
         right: Right,

@@ -135,7 +135,7 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path) -> (Option<Snapshot>, Kept) {
 /// Behind what a file says of itself, once it is known to be whole.
 fn after_head(file: &[u8]) -> Result<Take<'_>, Malformed> {
     let mut take = take_derived(file, MAGIC, VERSION)?;
-    (take.u64(CUT)?, take.u64(CUT)?);
+    let (_salt, _bytes_before) = (take.u64(CUT)?, take.u64(CUT)?);
     Ok(take)
 }
 

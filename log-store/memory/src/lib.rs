@@ -106,11 +106,11 @@ impl Log for MemoryLog {
         &self,
         topic: TopicId,
         batch: AppendBatch,
-        _guard: AppendGuard,
+        guard: AppendGuard,
     ) -> Result<Appended, AppendError> {
         let now = self.clock.now();
         self.change(|store| {
-            let appended = store.open()?.append(topic, &batch, now)?;
+            let appended = store.open()?.append(topic, &batch, guard, now)?;
             for run in &appended.runs {
                 // It was there a moment ago.
                 let _ = store.retained(PartitionRef::new(topic, run.partition), now);

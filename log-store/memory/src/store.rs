@@ -3,7 +3,7 @@
 use crate::{cursors::Cursors, partition::Partition};
 use bytes::Bytes;
 use log_contract::{
-    AlterTopicError, AppendBatch, AppendError, Appended, CreateTopicError, CursorName,
+    AlterTopicError, AppendBatch, AppendError, AppendGuard, Appended, CreateTopicError, CursorName,
     DeleteTopicError, Digest, Document, JoinError, Lease, LogLimits, LogUnavailable, Offset,
     PartitionId, PartitionRef, ReadError, SettleError, Settled, Settlement, StateError, StateKey,
     Timestamp, TopicId, TopicInfo, TopicSpec, TrimError,
@@ -136,6 +136,7 @@ impl Store {
         &mut self,
         id: TopicId,
         batch: &AppendBatch,
+        guard: AppendGuard,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
         let topic = self.topics.get(&id).ok_or(AppendError::NoTopic(id))?;
@@ -145,6 +146,7 @@ impl Store {
         let keyless = topic.next_turn();
         let mut routes = route::append(batch, topic.spec.partitions, keyless);
         let runs = route::placed(&routes, |at| topic.partitions[at.0 as usize].end());
+        check::guard(guard, &runs)?;
         let appended_at = topic.stamp(&routes, now);
         topic.append(&mut routes, appended_at);
         Ok(Appended { runs, appended_at })

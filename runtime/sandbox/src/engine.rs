@@ -15,6 +15,9 @@ pub(crate) const TABLES_MAX: usize = 64;
 pub(crate) const MEMORIES_MAX: usize = 4;
 /// Bytes that a table keeps between invocations.
 const TABLE_RESIDENT: usize = 64 << 10;
+/// So many instances that are not in use keep their memory for the next of the same function. More would be
+/// of functions that were replaced, and no use to anybody.
+const WARM_SLOTS: u32 = 32;
 /// What the engine keeps per instance beside its memory.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
 
@@ -83,7 +86,7 @@ fn pooled(sandbox: &SandboxConfig) -> Config {
         .total_memories(slots)
         .total_tables(slots.saturating_mul(8))
         .total_stacks(slots)
-        .max_unused_warm_slots(slots)
+        .max_unused_warm_slots(WARM_SLOTS.min(slots))
         .max_memory_size(sandbox.memory_max)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_core_instance_size(INSTANCE_BYTES_MAX)

@@ -4,8 +4,8 @@ use super::{
     trial::{Trial, begun, first_of, soon},
 };
 use crate::{
-    AppendBatch, AppendError, AppendGuard, AppendedRun, Clock as _, PartitionId, PartitionRef,
-    Timestamp, TopicId, partition_of_key,
+    AppendBatch, AppendError, AppendGuard, AppendedRun, Clock as _, Offset, PartitionId,
+    PartitionRef, Timestamp, TopicId, partition_of_key,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -295,5 +295,69 @@ pub async fn a_call_that_is_dropped_leaves_all_or_nothing(trial: Trial) {
     for nth in 0..20 {
         let count = found.iter().filter(|found| found.fact.text() == nth.to_string()).count();
         assert!(count == 0 || count == 6, "{count} of 6 records");
+    }
+}
+
+pub async fn an_append_that_expects_an_end_is_taken_there_or_not_at_all(trial: Trial) {
+    let topic = trial.topic("t", 2).await;
+    let at = PartitionRef::new(topic, PartitionId(1));
+    let to_one = |value: &str, count: usize| {
+        let records = batch_of(&counted(value, count));
+        AppendBatch { partitions: vec![(0..count, at.partition)], records }
+    };
+    let expecting = async |end: Offset, batch: AppendBatch| {
+        let guard = AppendGuard::expecting(end);
+        soon("append", trial.log().append(topic, batch, guard)).await
+    };
+    let taken = expecting(Offset(0), to_one("a", 3)).await.expect("it ends there");
+    assert_eq!(
+        taken.runs,
+        [AppendedRun { partition: at.partition, offset: Offset(0), records: 3 }]
+    );
+    let end = trial.end(at).await;
+    for expected in [Offset(0), Offset(end.0 - 1), Offset(end.0 + 1)] {
+        let refused = expecting(expected, to_one("b", 1)).await;
+        assert_eq!(refused, Err(AppendError::EndMoved { partition: at.partition, expected, end }));
+    }
+    // Neither is there if one of them is not in that partition.
+    let records = batch_of(&counted("c", 2));
+    let partitions = vec![(0..1, at.partition), (1..2, PartitionId(0))];
+    let scattered = expecting(end, AppendBatch { records, partitions }).await;
+    assert_eq!(scattered, Err(AppendError::Scattered { partitions: 2 }));
+    assert_eq!(trial.end(at).await, end);
+    assert_eq!(trial.end(first_of(topic)).await, Offset(0));
+    // By key, too.
+    let one_key = batch_of(&[Fact::keyed("k", "d"), Fact::keyed("k", "e")]);
+    let partition = crate::partition_of_key(b"k", 2);
+    let end = trial.end(PartitionRef::new(topic, partition)).await;
+    expecting(end, one_key.into()).await.expect("it ends there");
+    assert_eq!(texts(&trial.read_all(at).await)[..3], ["a0", "a1", "a2"]);
+}
+
+pub async fn of_many_who_expect_the_same_end_one_is_taken(trial: Trial) {
+    let topic = trial.topic("t", 1).await;
+    for round in 0..20 {
+        let end = trial.end(first_of(topic)).await;
+        let calls = (0..8).map(|nth| {
+            let batch = batch_of(&[Fact::keyless(&format!("{round}-{nth}"))]);
+            let guard = AppendGuard::expecting(end);
+            trial.log().append(topic, batch.into(), guard)
+        });
+        let mut begun_calls = Vec::new();
+        for call in calls {
+            begun_calls.push(begun(call).await);
+        }
+        let mut taken = 0;
+        for call in begun_calls {
+            match call.end().await {
+                Ok(_) => taken += 1,
+                Err(AppendError::EndMoved { expected, end: now, .. }) => {
+                    assert_eq!((expected, now), (end, Offset(end.0 + 1)));
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!(taken, 1);
+        assert_eq!(trial.end(first_of(topic)).await, Offset(end.0 + 1));
     }
 }

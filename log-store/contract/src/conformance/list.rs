@@ -33,7 +33,9 @@ macro_rules! conformance {
                 an_append_is_at_most_so_large
                 ten_thousand_records_come_back
                 a_record_bears_the_logs_time_and_it_never_goes_back
-                a_call_that_is_dropped_leaves_all_or_nothing;
+                a_call_that_is_dropped_leaves_all_or_nothing
+                an_append_that_expects_an_end_is_taken_there_or_not_at_all
+                of_many_who_expect_the_same_end_one_is_taken;
             read:
                 pages_join_without_gap_or_overlap
                 a_page_is_as_full_as_its_budget_lets_it

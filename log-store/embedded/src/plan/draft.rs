@@ -159,6 +159,13 @@ impl<'a> Draft<'a> {
         (partitions, PartitionId(keyless))
     }
 
+    /// Nothing comes of what was spread last.
+    pub(super) fn give_back_turn(&mut self, topic: TopicId) {
+        if let Some(turn) = self.changes.spread.get_mut(&topic) {
+            *turn -= 1;
+        }
+    }
+
     fn end(&mut self, at: PartitionRef) -> End {
         *self.changes.ends.entry(at).or_insert_with(|| {
             let there = self.state.partition(at).expect("routes name partitions that exist");

@@ -67,7 +67,11 @@ fn create(name: &str, partitions: u32) -> Request {
 }
 
 fn append(count: usize) -> Request {
-    Request::Append { topic: TopicId(1), batch: records(count).into() }
+    Request::Append {
+        topic: TopicId(1),
+        batch: records(count).into(),
+        guard: AppendGuard::default(),
+    }
 }
 
 fn right(cursor: &str) -> Right {

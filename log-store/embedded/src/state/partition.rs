@@ -315,7 +315,7 @@ impl Partition {
         (self.start_bytes, self.end_bytes)
     }
 
-    pub(super) fn runs(&self) -> &VecDeque<Run> {
+    pub(crate) fn runs(&self) -> &VecDeque<Run> {
         &self.sealed
     }
 

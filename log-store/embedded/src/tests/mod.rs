@@ -5,6 +5,7 @@ mod full;
 mod history;
 mod order;
 mod power;
+mod retention;
 mod stored;
 mod whole;
 

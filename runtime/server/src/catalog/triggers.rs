@@ -355,7 +355,10 @@ impl Catalog {
         if definition.on_failure != OnFailure::DeadLetter || self.topics().get(&topic).is_some() {
             return Ok(());
         }
-        let put = self.topics().put(TopicSpec::new(topic, 1), Guard::Any).await;
+        let mut spec = TopicSpec::new(topic, 1);
+        // Somebody has to look at them, however long that takes.
+        spec.retention.age = None;
+        let put = self.topics().put(spec, Guard::Any).await;
         put.map(|_| ()).map_err(|error| match error {
             super::PutTopicError::Unavailable(why) => PutTriggerError::Unavailable(why),
             other => PutTriggerError::Conflict {

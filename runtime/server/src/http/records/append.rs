@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use log_contract::{
-    AppendBatch, AppendError, AppendGuard, Appended, HeadersBuf, PartitionId, RecordBatch,
+    AppendBatch, AppendError, AppendGuard, Appended, HeadersBuf, Offset, PartitionId, RecordBatch,
     TopicInfo,
 };
 
@@ -31,10 +31,11 @@ const INLINE_BYTES_MAX: usize = 256 << 10;
 /// Above this many records places are answered run by run.
 const PLACES_MAX: usize = 1_000;
 /// Of ours, that an append knows.
-const HEADERS: [&str; 2] = ["millstream-key", "millstream-request-id"];
+const HEADERS: [&str; 3] = ["millstream-key", "millstream-request-id", EXPECTED_END];
+/// The offset that the first record shall get.
+const EXPECTED_END: &str = "millstream-expected-end";
 /// Guards that are not built yet: to take an append without them would be to break their promise.
-const GUARDS: [&str; 3] =
-    ["millstream-expected-end", "millstream-producer-id", "millstream-producer-sequence"];
+const GUARDS: [&str; 2] = ["millstream-producer-id", "millstream-producer-sequence"];
 /// Keeps the content type of a value that came alone.
 const CONTENT_TYPE: &str = "content-type";
 
@@ -51,6 +52,7 @@ pub(crate) async fn append(
     let form = Form::of(&mut query, &headers)?;
     query.finish()?;
     check_headers(&headers)?;
+    let guard = guard_of(&headers)?;
     let topic = api.topic(&name)?;
     let terms = Terms {
         now: api.app.clock.now(),
@@ -69,9 +71,22 @@ pub(crate) async fn append(
         let reading = tokio::task::spawn_blocking(move || understand(held, &form, terms, max));
         reading.await.map_err(panicked)??
     };
-    let appending = api.app.log.append(topic.id, batch, AppendGuard::default());
+    let appending = api.app.log.append(topic.id, batch, guard);
     let appended = appending.await.map_err(|error| refused(error, &topic))?;
     Ok(answer::text(StatusCode::CREATED, "application/json", show(&appended)))
+}
+
+fn guard_of(headers: &HeaderMap) -> ApiResult<AppendGuard> {
+    let mut ends = headers.get_all(EXPECTED_END).iter();
+    let Some(end) = ends.next() else { return Ok(AppendGuard::default()) };
+    let offset = end.to_str().ok().and_then(|text| text.parse().ok());
+    match (offset, ends.next()) {
+        (Some(offset), None) => Ok(AppendGuard::expecting(Offset(offset))),
+        _ => {
+            let message = "`millstream-expected-end` is one offset, as 1200";
+            Err(ApiError::new(Code::InvalidHeader, message).field(EXPECTED_END))
+        }
+    }
 }
 
 /// What is ours among the headers is known, or refused.
@@ -223,6 +238,12 @@ fn refused(error: AppendError, topic: &TopicInfo) -> ApiError {
             ApiError::new(Code::RecordTooLarge, message).field(format!("records[{index}]"))
         }
         AppendError::TooLarge { .. } => ApiError::new(Code::BodyTooLarge, message),
+        AppendError::Scattered { .. } => ApiError::new(Code::InvalidHeader, message)
+            .field(EXPECTED_END)
+            .hint("name the partition: ?partition=0"),
+        AppendError::EndMoved { .. } => ApiError::new(Code::PreconditionFailed, message)
+            .field(EXPECTED_END)
+            .hint("read what came in between, and decide anew"),
         AppendError::Unavailable(why) => why.into(),
         AppendError::Unknown => ApiError::new(Code::AppendUnknown, message)
             .hint("read the end of the topic before you send it again"),

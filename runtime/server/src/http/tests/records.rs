@@ -208,3 +208,19 @@ async fn all_problems_of_a_body_come_at_once() {
     assert_eq!(problems[0]["message"], "unknown field `vale`; did you mean `value`?");
     assert!(door.all().await.is_empty(), "all or none");
 }
+
+#[tokio::test]
+async fn an_append_may_say_where_it_expects_to_lie() {
+    let door = Door::with_topic().await;
+    let append = async |query: &str, expected: &str, body: &'static str| {
+        let headers = [("content-type", "text/plain"), ("millstream-expected-end", expected)];
+        door.call(&format!("POST /v1/topics/t/records{query}"), &headers, body).await
+    };
+    append("?partition=1", "0", "a\nb\n").await.has(201);
+    let told = append("?partition=1", "0", "c").await.has(412).error();
+    assert_eq!(told["code"], "precondition_failed");
+    assert!(told["message"].as_str().expect("text").contains("ends at 2"), "{told}");
+    append("?partition=1", "2", "c").await.has(201);
+    let bounds = door.get("/v1/topics/t").await.value()["bounds"][1].clone();
+    assert_eq!((&bounds["end"], &bounds["bytes"]), (&json!(3), &json!(3)));
+}

@@ -28,6 +28,30 @@ async fn a_put_creates_then_finds_the_same() {
 }
 
 #[tokio::test]
+async fn retention_is_set_and_changed_and_does_what_it_says() {
+    let door = Door::open().await;
+    let set = async |retention: &str| {
+        door.json("PUT /v1/topics/t", format!(r#"{{"retention": {retention}}}"#)).await
+    };
+    let first = set(r#"{"bytes": "1KiB", "hold_for_triggers": false}"#).await.has(201);
+    let shown = json!({"age": "7d", "bytes": "1KiB", "hold_for_triggers": false});
+    assert_eq!(first.value()["retention"], shown);
+    for _ in 0..5 {
+        door.append("", "text/plain", &"x".repeat(500)).await.has(201);
+    }
+    let bounds = async || door.get("/v1/topics/t").await.value()["bounds"][0].clone();
+    assert_eq!(
+        bounds().await,
+        json!({"partition": 0, "start": 2, "end": 5, "records": 3, "bytes": 1_500})
+    );
+    let second = set(r#"{"age": null, "bytes": "10B"}"#).await.has(200);
+    assert_ne!(first.header("etag"), second.header("etag"));
+    let shown = json!({"age": null, "bytes": "10B", "hold_for_triggers": true});
+    assert_eq!(second.value()["retention"], shown);
+    assert_eq!(bounds().await["start"], 4);
+}
+
+#[tokio::test]
 async fn an_empty_body_means_all_defaults() {
     let door = Door::open().await;
     let bare = door.call("PUT /v1/topics/a", &[], "").await.has(201);

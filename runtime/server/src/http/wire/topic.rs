@@ -27,15 +27,7 @@ pub(crate) fn read_spec(name: TopicName, fields: &mut Fields<'_>) -> TopicSpec {
 
 /// The field of a spec that is not built yet, if it asks for one.
 pub(crate) fn unsupported(spec: &TopicSpec) -> Option<&'static str> {
-    let (retention, defaults) = (&spec.retention, Retention::DEFAULT);
-    [
-        (retention.age != defaults.age, "retention.age"),
-        (retention.bytes != defaults.bytes, "retention.bytes"),
-        (retention.hold_for_triggers != defaults.hold_for_triggers, "retention.hold_for_triggers"),
-        (spec.compacted, "compaction.enabled"),
-    ]
-    .into_iter()
-    .find_map(|(asked, field)| asked.then_some(field))
+    spec.compacted.then_some("compaction.enabled")
 }
 
 /// What a body would have to say to get this topic.
@@ -89,14 +81,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_named() {
-        for (body, field) in [
-            (r#"{"retention": {"age": "1h"}}"#, "retention.age"),
-            (r#"{"retention": {"age": null}}"#, "retention.age"),
-            (r#"{"retention": {"bytes": "1GiB"}}"#, "retention.bytes"),
-            (r#"{"retention": {"hold_for_triggers": false}}"#, "retention.hold_for_triggers"),
-            (r#"{"compaction": {"enabled": true}}"#, "compaction.enabled"),
-        ] {
-            assert_eq!(unsupported(&read(body)), Some(field));
-        }
+        let body = r#"{"compaction": {"enabled": true}}"#;
+        assert_eq!(unsupported(&read(body)), Some("compaction.enabled"));
     }
 }
