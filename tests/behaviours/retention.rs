@@ -58,7 +58,7 @@ async fn what_a_trigger_has_not_read_is_held_or_told_of_as_lost() {
     // What was appended together goes together: so another piece, which stays.
     append(&client, "in-unheld", 1_010..1_110).await;
     append(&client, "in-held", 1_010..1_110).await;
-    let start = wait::until_within(SOON, "some of it is gone", async || {
+    let start = wait::until_within("some of it is gone", SOON, async || {
         let start = bounds(&client, "in-unheld").await["start"].as_u64().expect("a number");
         (start == 1_010).then_some(start)
     })
@@ -84,7 +84,7 @@ async fn what_a_trigger_has_not_read_is_held_or_told_of_as_lost() {
     let lost = r#"millstream_trigger_records_lost_total{trigger="unheld"} 1000"#;
     assert!(metrics.contains(lost), "{lost} is not among the metrics");
     assert!(server.log().contains("retention took records before they were read"));
-    wait::until_within(SOON, "what was held may go", async || {
+    wait::until_within("what was held may go", SOON, async || {
         (bounds(&client, "in-held").await["start"] == 1_010).then_some(())
     })
     .await;
@@ -116,7 +116,7 @@ async fn the_disk_gets_its_room_back_and_all_is_as_it_was_after_kill_9() {
         assert!(server.terminate(SOON).await.success());
         server.restart().await;
     }
-    wait::until_within(SOON, "segments are removed", async || {
+    wait::until_within("segments are removed", SOON, async || {
         let left = segments(server.data());
         assert_eq!(left.first(), Some(&1), "somebody's records are in it");
         (!left.contains(&2) && !left.contains(&3)).then_some(())

@@ -10,12 +10,14 @@ use std::{
 
 use log_contract::{Clock, Offset, PartitionRef, ReadError, Timestamp};
 
+use tokio::sync::oneshot;
+
 use crate::{
     options::Options,
     queue::Job,
     reader,
     request::Request,
-    retention::{self, Patience, Places},
+    retention::{self, Excess, Patience, Places},
     segment,
     shared::Shared,
 };
@@ -41,6 +43,8 @@ struct Work {
     patience: Patience,
     /// The segments that have files, up to the one that was written when it was looked last.
     there: BTreeSet<u64>,
+    /// Removed when it was looked last.
+    gone: Vec<u64>,
 }
 
 impl Housekeeper {
@@ -62,6 +66,7 @@ impl Housekeeper {
             held_max: options.held_bytes_max,
             patience: Patience::new(newest),
             there,
+            gone: Vec::new(),
         };
         let end = Arc::new(End::default());
         let until = end.clone();
@@ -119,29 +124,41 @@ impl Work {
             }
         }
         let excess = retention::excess(&self.shared.state(), now);
+        let (mut asked, mut failed) = (None, None);
         for excess in excess {
-            let cut = excess.cut(&*self.shared, self.held_max).and_then(|before| {
-                let Some(before) = before else { return Ok(None) };
-                let bytes_before = self.shared.bytes_before(excess.at, before)?;
-                Ok(Some(Request::Trim { partition: excess.at, before, bytes_before }))
-            });
-            match cut {
+            match self.trim_of(&excess) {
                 Ok(Some(request)) => {
+                    let (reply, answer) = oneshot::channel();
+                    let job = Job { request, reply: Some(reply), _leave: None };
                     // Closed: it will be asked for when it is opened again.
-                    let _ = self.shared.queue.push(Job { request, reply: None, _leave: None });
+                    asked = self.shared.queue.push(job).is_ok().then_some(answer).or(asked);
                 }
-                // Gone, or trimmed by somebody else meanwhile.
+                // Gone, or trimmed by somebody else meanwhile; or there is nothing to do.
                 Ok(None) | Err(ReadError::NoPartition(_) | ReadError::Trimmed { .. }) => {}
-                Err(error) => {
-                    let (topic, partition) = (excess.at.topic.0, excess.at.partition.0);
-                    tracing::warn!(%error, topic, partition, "retention cannot take what it should");
-                }
+                Err(error) => failed = Some((excess.at, error)),
             }
         }
+        if let Some((at, error)) = failed.filter(|_| !self.shared.is_closed()) {
+            tracing::warn!(%error, %at, "retention cannot take what it should");
+        }
+        // So that no more is asked for than is done. They are answered in order, or dropped.
+        if let Some(last) = asked {
+            let _ = last.blocking_recv();
+        }
+    }
+
+    fn trim_of(&self, excess: &Excess) -> Result<Option<Request>, ReadError> {
+        let Some(before) = excess.cut(&*self.shared, self.held_max)? else { return Ok(None) };
+        let bytes_before = self.shared.bytes_before(excess.at, before)?;
+        Ok(Some(Request::Trim { partition: excess.at, before, bytes_before }))
     }
 
     /// Removes the segments that have nothing left.
     fn remove(&mut self) {
+        for id in std::mem::take(&mut self.gone) {
+            // A reader may have opened one just before it went, and put it aside just after.
+            self.forget(id);
+        }
         let covered = self.shared.covered.load(Ordering::Acquire);
         let dead = {
             let state = self.shared.state();
@@ -153,6 +170,7 @@ impl Work {
             match self.remove_segment(id) {
                 Ok(bytes) => {
                     self.there.remove(&id);
+                    self.gone.push(id);
                     self.shared.segments.fetch_sub(1, Ordering::Relaxed);
                     self.shared.journal_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 }
@@ -164,7 +182,7 @@ impl Work {
 
     /// Gives the bytes that it had.
     fn remove_segment(&self, id: u64) -> io::Result<u64> {
-        let Shared { files, indexes, .. } = &*self.shared;
+        let files = &self.shared.files;
         let (disk, path) = (files.disk(), files.path(id));
         // Somebody else may have removed either.
         let gone = |result: io::Result<()>| match result {
@@ -174,9 +192,13 @@ impl Work {
         let bytes = disk.open(&path).and_then(|file| file.len()).unwrap_or_default();
         gone(disk.remove(&files.dir().join(segment::index_name(id))))?;
         gone(disk.remove(&path))?;
-        files.forget(id);
-        indexes.forget(id);
+        self.forget(id);
         Ok(bytes)
+    }
+
+    fn forget(&self, id: u64) {
+        self.shared.files.forget(id);
+        self.shared.indexes.forget(id);
     }
 }
 

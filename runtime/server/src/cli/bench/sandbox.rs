@@ -50,7 +50,7 @@ pub(super) async fn measure(rig: &Rig) -> Result<Section> {
             &order,
         ),
     ] {
-        let inside = invoke_busily(rig, function, batch).await?.inside;
+        let inside = Box::pin(invoke_busily(rig, function, batch)).await?.inside;
         section.add(name, label, inside.as_secs_f64() * 1e6, Unit::Micros);
     }
     for (name, label, function, batch) in [

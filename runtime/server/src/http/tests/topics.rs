@@ -37,7 +37,7 @@ async fn retention_is_set_and_changed_and_does_what_it_says() {
     let shown = json!({"age": "7d", "bytes": "1KiB", "hold_for_triggers": false});
     assert_eq!(first.value()["retention"], shown);
     for _ in 0..5 {
-        door.append("", "text/plain", &"x".repeat(500)).await.has(201);
+        door.append("", "text/plain", "x".repeat(500)).await.has(201);
     }
     let bounds = async || door.get("/v1/topics/t").await.value()["bounds"][0].clone();
     assert_eq!(
