@@ -25,6 +25,7 @@ use crate::{
 /// See the module. Dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Housekeeper {
+    shared: Arc<Shared>,
     end: Arc<End>,
     thread: Option<JoinHandle<()>>,
 }
@@ -60,7 +61,7 @@ impl Housekeeper {
             partitions.filter(|it| it.end > Offset(0)).map(|it| it.appended_at).max()
         };
         let mut work = Work {
-            shared,
+            shared: shared.clone(),
             clock: options.clock.clone(),
             every: options.retention_every,
             held_max: options.held_bytes_max,
@@ -75,12 +76,14 @@ impl Housekeeper {
                 work.look();
             }
         })?;
-        Ok(Self { end, thread: Some(thread) })
+        Ok(Self { shared, end, thread: Some(thread) })
     }
 }
 
 impl Drop for Housekeeper {
     fn drop(&mut self) {
+        // Nobody answers any more.
+        self.shared.queue.abandon();
         *self.end.lock() = true;
         self.end.changed.notify_all();
         if let Some(thread) = self.thread.take() {

@@ -106,7 +106,8 @@ fn check_end(dir: &Path, segment: &Segment, snapshot: &Snapshot) -> Result<(), O
         at: u64::from(last.at),
         why: format!(
             "frame {} is not there, which a snapshot knows: {why}; if the journal is an older copy than \
-             `{}` and `{}`, remove these to open it as it was then",
+             `{}`, move that file aside, and `{}` too if this is said again: where retention took nothing \
+             yet, the journal is opened as it was then",
             last.frame,
             segment::SNAPSHOT,
             segment::SNAPSHOT_BEFORE

@@ -95,7 +95,8 @@ impl Excess {
         }
         if let Some(unread) = self.unread.filter(|unread| *unread < to) {
             let bytes = places.bytes_before(self.at, to)?.saturating_sub(held_max);
-            to = unread.max(places.by_bytes(self.at, bytes)?);
+            // Behind `to` there may be records without bytes.
+            to = unread.max(places.by_bytes(self.at, bytes)?).min(to);
         }
         Ok((to > self.start).then_some(to))
     }
@@ -134,6 +135,8 @@ impl Patience {
             self.until = now.after(WAIT);
             return Err(jumped);
         }
+        // It may have been set right.
+        self.until = self.until.min(now.after(WAIT));
         Ok(now >= self.until)
     }
 }

@@ -59,9 +59,16 @@ impl Kept {
         file.write_at(0, bytes)?;
         // Its name says that it is whole.
         file.sync()?;
-        if self.newest.is_some() {
-            disk.rename(&newest, &dir.join(segment::SNAPSHOT_BEFORE))?;
-            self.before = self.newest.take();
+        if let Some(segment) = self.newest.take() {
+            match disk.rename(&newest, &dir.join(segment::SNAPSHOT_BEFORE)) {
+                Ok(()) => self.before = Some(segment),
+                // Somebody took it away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.newest = Some(segment);
+                    return Err(error);
+                }
+            }
         }
         disk.rename(&unfinished, &newest)?;
         disk.sync_dir(dir)?;

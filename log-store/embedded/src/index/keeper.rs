@@ -90,7 +90,7 @@ fn work(
             Wanted::Snapshot(segment, bytes) => {
                 if let Err(error) = snapshots.write(disk, dir, segment, &bytes) {
                     let _ = disk.remove(&dir.join(segment::SNAPSHOT_UNFINISHED));
-                    tracing::debug!(%error, "a snapshot is not written");
+                    tracing::warn!(%error, "a snapshot is not written: segments stay until the next one");
                 }
                 covered.store(snapshots.covered(), Ordering::Release);
             }

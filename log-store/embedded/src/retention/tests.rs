@@ -135,6 +135,7 @@ fn a_clock_that_jumps_is_not_believed_for_a_while() {
     // Set right meanwhile: nothing is old then.
     assert!(patience.is_over(Timestamp(200 * HOUR)).is_err());
     assert_eq!(patience.is_over(Timestamp(103 * HOUR)), Ok(false));
+    assert_eq!(patience.is_over(Timestamp(103 * HOUR + 10 * 60_000)), Ok(true));
     // Nothing was ever stored, so nothing can be taken.
     assert_eq!(Patience::new(None).is_over(Timestamp(100 * HOUR)), Ok(true));
     // After a night without power.
