@@ -125,9 +125,10 @@ impl Log for MemoryLog {
         from: Offset,
         budget: ReadBudget,
     ) -> Result<ReadPage, ReadError> {
+        let now = self.clock.now();
         let look = |store: &mut Store| {
             let page = store.open().map_err(ReadError::from).and_then(|store| {
-                let partition = store.retained(partition, self.clock.now())?;
+                let partition = store.retained(partition, now)?;
                 partition.read(from, budget)
             });
             match page {
@@ -139,9 +140,7 @@ impl Log for MemoryLog {
         match time::timeout(budget.wait_max, first).await {
             Ok(found) => found,
             // Nothing came.
-            Err(_) => {
-                self.store().open()?.retained(partition, self.clock.now())?.read(from, budget)
-            }
+            Err(_) => self.store().open()?.retained(partition, now)?.read(from, budget),
         }
     }
 
@@ -150,11 +149,13 @@ impl Log for MemoryLog {
     }
 
     async fn bounds(&self, partition: PartitionRef) -> Result<OffsetBounds, ReadError> {
-        Ok(self.store().open()?.retained(partition, self.clock.now())?.bounds())
+        let now = self.clock.now();
+        Ok(self.store().open()?.retained(partition, now)?.bounds())
     }
 
     async fn offset_at(&self, partition: PartitionRef, at: Timestamp) -> Result<Offset, ReadError> {
-        Ok(self.store().open()?.retained(partition, self.clock.now())?.offset_at(at))
+        let now = self.clock.now();
+        Ok(self.store().open()?.retained(partition, now)?.offset_at(at))
     }
 
     async fn join(
