@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use log_contract::{Clock, Offset, PartitionRef, ReadError, Timestamp};
@@ -42,6 +42,7 @@ struct Work {
     every: Duration,
     held_max: u64,
     patience: Patience,
+    began: Instant,
     /// The segments that have files, up to the one that was written when it was looked last.
     there: BTreeSet<u64>,
     /// Removed when it was looked last.
@@ -66,6 +67,7 @@ impl Housekeeper {
             every: options.retention_every,
             held_max: options.held_bytes_max,
             patience: Patience::new(newest),
+            began: Instant::now(),
             there,
             gone: Vec::new(),
         };
@@ -117,29 +119,38 @@ impl Work {
     /// Asks for what retention takes. Whatever does not come of it is asked for again.
     fn trim(&mut self) {
         let now = self.clock.now();
-        match self.patience.is_over(now) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(by) => {
-                let by = format!("{:.1} h", by.as_secs_f64() / 3_600.0);
-                tracing::warn!(%by, "the clock is far ahead of what was last seen: retention waits for ten minutes");
-                return;
+        let is_believed = self.patience.is_over(now, self.began.elapsed()).unwrap_or_else(|by| {
+            let by = format!("{:.1} h", by.as_secs_f64() / 3_600.0);
+            tracing::warn!(
+                %by,
+                "the clock is far ahead of what was last seen: nothing is taken for its age for ten minutes"
+            );
+            false
+        });
+        let excess = retention::excess(&self.shared.state(), is_believed.then_some(now));
+        let (mut cuts, mut failed) = (Vec::new(), None);
+        for excess in excess {
+            match excess.cut(&*self.shared, self.held_max) {
+                Ok(cut) => cuts.extend(cut.map(|before| (excess, before))),
+                Err(error) => failed = note(failed, excess.at, error),
             }
         }
-        let excess = retention::excess(&self.shared.state(), now);
-        let (mut asked, mut failed) = (None, None);
-        for excess in excess {
-            match self.trim_of(&excess) {
-                Ok(Some(request)) => {
-                    let (reply, answer) = oneshot::channel();
-                    let job = Job { request, reply: Some(reply), _leave: None };
-                    // Closed: it will be asked for when it is opened again.
-                    asked = self.shared.queue.push(job).is_ok().then_some(answer).or(asked);
+        let mut asked = None;
+        let cuts = retention::still_right(&self.shared.state(), cuts);
+        for (Excess { at: partition, retention, .. }, before) in cuts {
+            let bytes_before = match self.shared.bytes_before(partition, before) {
+                Ok(bytes_before) => bytes_before,
+                Err(error) => {
+                    failed = note(failed, partition, error);
+                    continue;
                 }
-                // Gone, or trimmed by somebody else meanwhile; or there is nothing to do.
-                Ok(None) | Err(ReadError::NoPartition(_) | ReadError::Trimmed { .. }) => {}
-                Err(error) => failed = Some((excess.at, error)),
-            }
+            };
+            let given = Some(retention);
+            let request = Request::Trim { partition, before, bytes_before, given };
+            let (reply, answer) = oneshot::channel();
+            let job = Job { request, reply: Some(reply), _leave: None };
+            // Closed: it will be asked for when it is opened again.
+            asked = self.shared.queue.push(job).is_ok().then_some(answer).or(asked);
         }
         if let Some((at, error)) = failed.filter(|_| !self.shared.is_closed()) {
             tracing::warn!(%error, %at, "retention cannot take what it should");
@@ -148,12 +159,6 @@ impl Work {
         if let Some(last) = asked {
             let _ = last.blocking_recv();
         }
-    }
-
-    fn trim_of(&self, excess: &Excess) -> Result<Option<Request>, ReadError> {
-        let Some(before) = excess.cut(&*self.shared, self.held_max)? else { return Ok(None) };
-        let bytes_before = self.shared.bytes_before(excess.at, before)?;
-        Ok(Some(Request::Trim { partition: excess.at, before, bytes_before }))
     }
 
     /// Removes the segments that have nothing left.
@@ -202,6 +207,18 @@ impl Work {
     fn forget(&self, id: u64) {
         self.shared.files.forget(id);
         self.shared.indexes.forget(id);
+    }
+}
+
+/// What went wrong last, but for partitions that are gone, or were trimmed by somebody else.
+fn note(
+    before: Option<(PartitionRef, ReadError)>,
+    at: PartitionRef,
+    error: ReadError,
+) -> Option<(PartitionRef, ReadError)> {
+    match error {
+        ReadError::NoPartition(_) | ReadError::Trimmed { .. } => before,
+        error => Some((at, error)),
     }
 }
 

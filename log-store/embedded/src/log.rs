@@ -259,7 +259,7 @@ impl Log for EmbeddedLog {
 
     async fn trim(&self, partition: PartitionRef, before: Offset) -> Result<(), TrimError> {
         let bytes_before = self.bytes_before(partition, before).await?;
-        let request = Request::Trim { partition, before, bytes_before };
+        let request = Request::Trim { partition, before, bytes_before, given: None };
         answer!(self, request, Trim, LogUnavailable::Closed.into())
     }
 

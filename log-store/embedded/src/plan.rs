@@ -5,8 +5,8 @@ mod draft;
 use log_contract::{
     AlterTopicError, AppendBatch, AppendError, AppendGuard, Appended, CreateTopicError, CursorName,
     DeleteCursorError, DeleteTopicError, Document, LogLimits, LogUnavailable, Offset, PartitionRef,
-    PutDocumentError, SettleError, Settled, Settlement, Timestamp, TopicId, TopicInfo, TopicSpec,
-    TrimError,
+    PutDocumentError, Retention, SettleError, Settled, Settlement, Timestamp, TopicId, TopicInfo,
+    TopicSpec, TrimError,
     check::{self, Standing},
 };
 use std::time::Duration;
@@ -102,7 +102,10 @@ impl Planner<'_> {
             Request::Settle { right, settlement } => {
                 Outcome::Settle(self.settle(right, settlement))
             }
-            Request::Trim { partition, before, bytes_before } => {
+            Request::Trim { partition, before, bytes_before, given } => {
+                if given.is_some_and(|given| self.retention_of(*partition) != Some(given)) {
+                    return Outcome::Trim(Ok(()));
+                }
                 Outcome::Trim(self.trim(*partition, *before, *bytes_before))
             }
             Request::Release(right) => {
@@ -191,6 +194,10 @@ impl Planner<'_> {
             }
         });
         Ok(Settled { appended_at: stamp })
+    }
+
+    fn retention_of(&self, partition: PartitionRef) -> Option<Retention> {
+        self.state.topics.get(&partition.topic).map(|topic| topic.spec.retention)
     }
 
     fn trim(

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use log_contract::{
     AlterTopicError, AppendBatch, AppendError, AppendGuard, Appended, CreateTopicError, CursorName,
     DeleteCursorError, DeleteTopicError, Expect, Generation, GrantId, LogUnavailable, Offset,
-    PartitionRef, PutDocumentError, SettleError, Settled, Settlement, TopicId, TopicSpec,
-    TrimError, check,
+    PartitionRef, PutDocumentError, Retention, SettleError, Settled, Settlement, TopicId,
+    TopicSpec, TrimError, check,
 };
 
 use crate::entry::Seat;
@@ -36,6 +36,8 @@ pub(crate) enum Request {
         before: Offset,
         /// Bytes of all records that the partition ever had before `before`.
         bytes_before: u64,
+        /// What was said of the topic when it was decided: if that has changed, nothing is to be done.
+        given: Option<Retention>,
     },
     Release(Right),
     CreateTopic(TopicSpec),

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use log_contract::{Offset, PartitionId, PartitionRef, Timestamp, TopicId};
+use log_contract::{Offset, PartitionId, PartitionRef, Retention, Timestamp, TopicId};
 
 use crate::state::State;
 
@@ -14,6 +14,8 @@ use crate::state::State;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Excess {
     pub(crate) at: PartitionRef,
+    /// What was said of its topic.
+    pub(crate) retention: Retention,
     start: Offset,
     /// What was appended earlier may be among it.
     before: Option<Timestamp>,
@@ -35,13 +37,13 @@ pub(crate) trait Places {
     fn bytes_before(&self, partition: PartitionRef, before: Offset) -> Result<u64, Self::Error>;
 }
 
-/// The partitions that may have too much.
-pub(crate) fn excess(state: &State, now: Timestamp) -> Vec<Excess> {
+/// The partitions that may have too much. `now`: if the clock can be relied on; else nothing is too old.
+pub(crate) fn excess(state: &State, now: Option<Timestamp>) -> Vec<Excess> {
     let mut found = Vec::new();
     let mut is_held = false;
     for (id, topic) in &state.topics {
         let retention = &topic.spec.retention;
-        let oldest = retention.age.map(|age| now.before(age));
+        let oldest = retention.age.zip(now).map(|(age, now)| now.before(age));
         for (nth, partition) in (0..).map(PartitionId).zip(&topic.partitions) {
             let before = oldest
                 .filter(|oldest| partition.stamped_from().is_some_and(|stamped| stamped < *oldest));
@@ -53,16 +55,14 @@ pub(crate) fn excess(state: &State, now: Timestamp) -> Vec<Excess> {
             }
             is_held |= retention.hold_for_triggers;
             let at = PartitionRef::new(*id, nth);
-            found.push(Excess { at, start: partition.start, before, bytes, unread: None });
+            let (retention, start) = (*retention, partition.start);
+            found.push(Excess { at, retention, start, before, bytes, unread: None });
         }
     }
     if is_held {
         let unread = unread(state);
-        for excess in &mut found {
-            let topic = state.topics.get(&excess.at.topic);
-            if topic.is_some_and(|topic| topic.spec.retention.hold_for_triggers) {
-                excess.unread = unread.get(&(excess.at.topic, excess.at.partition)).copied();
-            }
+        for excess in found.iter_mut().filter(|it| it.retention.hold_for_triggers) {
+            excess.unread = unread.get(&(excess.at.topic, excess.at.partition)).copied();
         }
     }
     found
@@ -102,6 +102,20 @@ impl Excess {
     }
 }
 
+/// Those cuts that are right by what is known now: looking records up takes a while, in which a cursor may
+/// have got its first position or have gone back. Of what is said of a topic the plan makes sure.
+pub(crate) fn still_right(state: &State, cuts: Vec<(Excess, Offset)>) -> Vec<(Excess, Offset)> {
+    let is_held = cuts.iter().any(|(excess, _)| excess.retention.hold_for_triggers);
+    let unread = if is_held { unread(state) } else { HashMap::new() };
+    let is_right = |(excess, _): &(Excess, Offset)| {
+        let now = unread.get(&(excess.at.topic, excess.at.partition)).copied();
+        // Without one it is as if all was read.
+        let end = Offset(u64::MAX);
+        !excess.retention.hold_for_triggers || now.unwrap_or(end) >= excess.unread.unwrap_or(end)
+    };
+    cuts.into_iter().filter(is_right).collect()
+}
+
 /// The segments of `there` that nobody reads: no opening, as `covered` says, and no reader, as all that they
 /// have is gone.
 pub(crate) fn dead(there: &BTreeSet<u64>, state: &State, covered: u64) -> Vec<u64> {
@@ -109,11 +123,12 @@ pub(crate) fn dead(there: &BTreeSet<u64>, state: &State, covered: u64) -> Vec<u6
     there.range(..covered).filter(is_dead).copied().collect()
 }
 
-/// A clock that jumps may be wrong: what is taken then is gone when it is set right.
+/// A clock that jumps may be wrong: what is taken for its age then is gone when it is set right.
 #[derive(Debug)]
 pub(crate) struct Patience {
     seen: Timestamp,
-    until: Timestamp,
+    /// By the clock, which may stand still once it is set right; and by time that passed, as it may jump again.
+    until: (Timestamp, Duration),
 }
 
 /// No pause between two looks is so long.
@@ -124,20 +139,22 @@ const WAIT: Duration = Duration::from_secs(600);
 impl Patience {
     /// `newest`: of all stamps that are stored.
     pub(crate) fn new(newest: Option<Timestamp>) -> Self {
-        Self { seen: newest.unwrap_or(Timestamp(u64::MAX)), until: Timestamp(0) }
+        let seen = newest.unwrap_or(Timestamp(u64::MAX));
+        Self { seen, until: (Timestamp(0), Duration::ZERO) }
     }
 
-    /// Whether `now` can be relied on; else, once, by how much it jumped.
-    pub(crate) fn is_over(&mut self, now: Timestamp) -> Result<bool, Duration> {
+    /// Whether `now` can be relied on; else, once, by how much it jumped. `passed`: since the first look.
+    pub(crate) fn is_over(&mut self, now: Timestamp, passed: Duration) -> Result<bool, Duration> {
         let jumped = Duration::from_millis(now.0.saturating_sub(self.seen.0));
         self.seen = now;
         if jumped > JUMP {
-            self.until = now.after(WAIT);
+            self.until = (now.after(WAIT), passed + WAIT);
             return Err(jumped);
         }
-        // It may have been set right.
-        self.until = self.until.min(now.after(WAIT));
-        Ok(now >= self.until)
+        let (by_clock, by_time) = self.until;
+        // Where a clock may go back, it may have been set right.
+        self.until.0 = by_clock.min(now.after(WAIT));
+        Ok(now >= self.until.0 && passed >= by_time)
     }
 }
 

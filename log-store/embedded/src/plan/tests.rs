@@ -98,6 +98,22 @@ fn begun() -> State {
 }
 
 #[test]
+fn a_trim_by_a_rule_that_was_changed_meanwhile_does_nothing() {
+    let state = begun();
+    let at = PartitionRef::new(TopicId(1), PartitionId(0));
+    let rule = state.topics[&TopicId(1)].spec.retention;
+    let end = state.partition(at).expect("there").end;
+    let other = Retention { age: None, ..rule };
+    for (given, is_done) in [(None, true), (Some(rule), true), (Some(other), false)] {
+        let bytes_before = state.partition(at).expect("there").bytes().1;
+        let trim = Request::Trim { partition: at, before: end, bytes_before, given };
+        let (outcomes, body) = plan_of(&state, &rules(Storage::Plenty), &[trim]);
+        assert_eq!(outcomes, [Outcome::Trim(Ok(()))]);
+        assert_eq!(!body.is_empty(), is_done, "{given:?}");
+    }
+}
+
+#[test]
 fn asking_twice_gives_the_same_and_changes_nothing() {
     let state = begun();
     let before = state.clone();
@@ -156,7 +172,7 @@ fn a_full_disk_refuses_what_needs_space_and_nothing_else() {
         append(1),
         settle("c", 1, 1),
         settle("d", 1, 0),
-        Request::Trim { partition: at, before: Offset(0), bytes_before: 0 },
+        Request::Trim { partition: at, before: Offset(0), bytes_before: 0, given: None },
     ];
     let (outcomes, body) = plan_of(&state, &rules(Storage::Reserve(why.clone())), &requests);
     assert_eq!(outcomes[0], Outcome::Append(Err(why.clone().into())));

@@ -84,8 +84,9 @@ proptest! {
         // As `excess` says it.
         let bytes = kept.filter(|kept| end_bytes - start_bytes > *kept).map(|kept| end_bytes - kept);
         let unread = unread.map(|unread| Offset(unread.min(end)));
+        let (retention, start) = (Retention::DEFAULT, Offset(plain.start));
         let excess =
-            Excess { at: AT, start: Offset(plain.start), before: before.map(Timestamp), bytes, unread };
+            Excess { at: AT, retention, start, before: before.map(Timestamp), bytes, unread };
         let Ok(cut) = excess.cut(&plain, held_max);
         let to = cut.map_or(plain.start, |cut| cut.0);
         prop_assert!(cut.is_none_or(|cut| cut.0 > plain.start && cut.0 <= end));
@@ -119,27 +120,73 @@ proptest! {
     }
 }
 
+const HOUR: u64 = 3_600_000;
+const MINUTE: u64 = 60_000;
+
+fn after(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
 #[test]
 fn a_clock_that_jumps_is_not_believed_for_a_while() {
-    const HOUR: u64 = 3_600_000;
     let mut patience = Patience::new(Some(Timestamp(100 * HOUR)));
-    assert_eq!(patience.is_over(Timestamp(101 * HOUR)), Ok(true));
-    assert_eq!(patience.is_over(Timestamp(102 * HOUR)), Ok(true), "an hour is no jump");
-    let jump = patience.is_over(Timestamp(126 * HOUR));
+    assert_eq!(patience.is_over(Timestamp(101 * HOUR), after(60)), Ok(true));
+    assert_eq!(patience.is_over(Timestamp(102 * HOUR), after(120)), Ok(true), "no jump");
+    let jump = patience.is_over(Timestamp(126 * HOUR), after(121));
     assert_eq!(jump, Err(Duration::from_secs(24 * 3_600)));
     for minute in 1..10 {
-        let now = Timestamp(126 * HOUR + minute * 60_000);
-        assert_eq!(patience.is_over(now), Ok(false), "{minute} minutes");
+        let now = Timestamp(126 * HOUR + minute * MINUTE);
+        assert_eq!(patience.is_over(now, after(121 + minute)), Ok(false), "{minute} minutes");
     }
-    assert_eq!(patience.is_over(Timestamp(126 * HOUR + 10 * 60_000)), Ok(true));
-    // Set right meanwhile: nothing is old then.
-    assert!(patience.is_over(Timestamp(200 * HOUR)).is_err());
-    assert_eq!(patience.is_over(Timestamp(103 * HOUR)), Ok(false));
-    assert_eq!(patience.is_over(Timestamp(103 * HOUR + 10 * 60_000)), Ok(true));
+    let now = Timestamp(126 * HOUR + 10 * MINUTE);
+    assert_eq!(patience.is_over(now, after(131)), Ok(true));
     // Nothing was ever stored, so nothing can be taken.
-    assert_eq!(Patience::new(None).is_over(Timestamp(100 * HOUR)), Ok(true));
+    assert_eq!(Patience::new(None).is_over(Timestamp(100 * HOUR), after(0)), Ok(true));
     // After a night without power.
-    assert!(Patience::new(Some(Timestamp(100 * HOUR))).is_over(Timestamp(110 * HOUR)).is_err());
+    let mut patience = Patience::new(Some(Timestamp(100 * HOUR)));
+    assert!(patience.is_over(Timestamp(110 * HOUR), after(0)).is_err());
+}
+
+#[test]
+fn a_clock_that_was_set_right_is_believed_only_as_it_goes_on() {
+    // It stands still until the wall has caught up, or jumps once more by less than is a jump.
+    let mut patience = Patience::new(Some(Timestamp(100 * HOUR)));
+    assert!(patience.is_over(Timestamp(200 * HOUR), after(1)).is_err());
+    assert_eq!(patience.is_over(Timestamp(200 * HOUR), after(1_000)), Ok(false));
+    let mut patience = Patience::new(Some(Timestamp(100 * HOUR)));
+    assert!(patience.is_over(Timestamp(200 * HOUR), after(1)).is_err());
+    assert_eq!(patience.is_over(Timestamp(200 * HOUR + 30 * MINUTE), after(2)), Ok(false));
+    // One that may go back.
+    assert_eq!(patience.is_over(Timestamp(101 * HOUR), after(3)), Ok(false));
+    assert_eq!(patience.is_over(Timestamp(101 * HOUR + 10 * MINUTE), after(13)), Ok(true));
+}
+
+#[test]
+fn a_cursor_that_comes_or_goes_back_meanwhile_is_heard() {
+    let cursor = |next: u64| {
+        let mut cursor = crate::state::Cursor::default();
+        let progress = log_contract::Progress::at(Offset(next));
+        cursor.positions.insert((AT.topic, AT.partition), progress);
+        cursor
+    };
+    let name = || log_contract::CursorName::parse("c").expect("a name");
+    for (then, now, is_right) in [
+        (None, None, true),
+        (None, Some(5), false),
+        (Some(5), Some(4), false),
+        (Some(5), Some(6), true),
+        (Some(5), None, true),
+    ] {
+        let mut state = State::default();
+        state.cursors.extend(now.map(|now| (name(), cursor(now))));
+        for hold_for_triggers in [true, false] {
+            let retention = Retention { hold_for_triggers, ..Retention::DEFAULT };
+            let (start, unread) = (Offset(0), then.map(Offset));
+            let excess = Excess { at: AT, retention, start, before: None, bytes: None, unread };
+            let left = still_right(&state, vec![(excess, Offset(3))]).len();
+            assert_eq!(left == 1, is_right || !hold_for_triggers, "{then:?} {now:?}");
+        }
+    }
 }
 
 #[test]
